@@ -1,0 +1,1 @@
+//! Configuration: what was typed (`raw`), and what holds (`Config`).

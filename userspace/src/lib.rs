@@ -1,0 +1,9 @@
+//! octroi's daemon and command line as a library, so that tests reach every part of it.
+//!
+//! Three ways lead through it, each readable in one direction (see ARCHITECTURE.md):
+//! a policy (`config` → `geoip` → `policy` → `dataplane`), a number (`dataplane` → `metrics`, `status`), and
+//! a command (`commands`). The packet's own way is in the crate `octroi-gate`.
+
+pub mod config;
+pub mod country;
+pub mod geoip;

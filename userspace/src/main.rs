@@ -1,0 +1,3 @@
+//! The `octroi` command.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! octroi developer commands.
+
+fn main() {}

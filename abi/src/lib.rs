@@ -1,1 +1,163 @@
-//! abi
+//! What the kernel side and the daemon agree on: layouts, names, version. No logic.
+//!
+//! Every structure is shared through a BPF map, so it is `repr(C)`, in the host's byte order, without implicit
+//! padding, and its size is asserted. Whoever changes one raises [`ABI_VERSION`].
+#![no_std]
+
+/// Version of everything in this crate. It is part of the directory that holds octroi's pins, so that programs and
+/// maps of different versions never meet.
+pub const ABI_VERSION: u32 = 1;
+
+/// Names of programs, maps and constants inside the eBPF object. The kernel shows the first 15 characters.
+pub mod name {
+    /// The XDP program.
+    pub const XDP_PROGRAM: &str = "octroi";
+    /// The tc program that turns the mark carried in metadata into the skb's mark.
+    pub const TC_PROGRAM: &str = "octroi_mark";
+    /// Per-CPU array of [`Counter`](super::Counter), indexed by slot; outlives generations.
+    pub const COUNTERS: &str = "COUNTERS";
+    /// The table image of IPv4 (format: `octroi_gate::table`); one of each generation.
+    pub const TABLE_V4: &str = ".bss.table_v4";
+    /// The table image of IPv6.
+    pub const TABLE_V6: &str = ".bss.table_v6";
+    /// Array of [`Class`](super::Class), indexed by class number; one of each generation.
+    pub const CLASSES: &str = ".bss.classes";
+    /// One [`Notes`](super::Notes); one of each generation.
+    pub const NOTES: &str = ".bss.notes";
+    /// The frozen constants of a generation: one [`Constants`](super::Constants).
+    pub const CONSTANTS: &str = "CONSTANTS";
+}
+
+/// What a packet met. The numbers are those of [`Class::verdict`].
+#[repr(u8)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Verdict {
+    /// The packet goes on unchanged.
+    Pass = 0,
+    /// The packet ends here.
+    Drop = 1,
+    /// The packet goes on with a mark, a DSCP, or both.
+    Tag = 2,
+}
+
+impl Verdict {
+    /// All verdicts, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Pass, Self::Drop, Self::Tag];
+
+    /// The word that metrics, events and `--json` use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+            Self::Tag => "tag",
+        }
+    }
+}
+
+/// [`Class::dscp`] of a class whose packets keep their DSCP.
+pub const DSCP_KEEP: u8 = 0xff;
+
+/// What happens to the packets of one class.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Class {
+    /// Where IPv4 packets of this class are counted; IPv6 packets are counted in the slot after it.
+    pub slot: u32,
+    /// skb mark for [`Verdict::Tag`]; 0: leave the mark alone.
+    pub mark: u32,
+    /// A [`Verdict`] as its number; the kernel side takes any other number for a drop.
+    pub verdict: u8,
+    /// DSCP (0..=63) for [`Verdict::Tag`], or [`DSCP_KEEP`].
+    pub dscp: u8,
+    /// Always 0.
+    pub _pad: [u8; 2],
+}
+
+/// One counter of one CPU.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Counter {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of frames as XDP sees them: Ethernet header included, preamble and FCS not.
+    pub bytes: u64,
+}
+
+/// Slots for frames that have no class. Slots from [`slot::FIRST_CLASS`] on come in pairs: IPv4, IPv6.
+pub mod slot {
+    /// ARP.
+    pub const ARP: u32 = 0;
+    /// Not IP, not ARP.
+    pub const NON_IP: u32 = 1;
+    /// IPv6 neighbour discovery, ICMPv6 133 to 137.
+    pub const NEIGHBOUR_DISCOVERY: u32 = 2;
+    /// Too short for its own headers.
+    pub const MALFORMED: u32 = 3;
+    /// The first slot that a class may have.
+    pub const FIRST_CLASS: u32 = 4;
+    /// How many slots there are: 256 KiB a CPU.
+    pub const COUNT: u32 = 16_384;
+}
+
+/// A generation's constants, frozen before the program is verified, so that the verifier removes what they rule out.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Constants {
+    /// Entry where a look-up of an IPv4 address starts.
+    pub root_v4: u32,
+    /// Entry where a look-up of an address inside 2000::/3 starts.
+    pub root_v6: u32,
+    /// Entry where a look-up of any other IPv6 address starts.
+    pub root_v6_other: u32,
+    /// IPv6 classes from this number on stand for a /64 that is split further.
+    pub first_split: u32,
+    /// Byte offset, in the IPv6 image, of the entries where look-ups of the lower 64 bits start: one u32 a split /64.
+    pub splits: u32,
+    /// Last byte offset at which a read from the IPv4 image may start; the image goes on for [`TABLE_PAD`] bytes.
+    pub limit_v4: u32,
+    /// The same for the IPv6 image.
+    pub limit_v6: u32,
+    /// The highest class number.
+    pub last_class: u32,
+    /// 1: malformed packets pass; 0: they are dropped.
+    pub malformed_pass: u32,
+    /// 1: some class has a mark, so that metadata is needed.
+    pub marks: u32,
+    /// 1: never try metadata; the tc program decides again (for drivers without metadata, and for tests).
+    pub no_metadata: u32,
+    /// 1: note the slot of the last packet in [`Notes::last_slot`] (test runs only).
+    pub trace: u32,
+}
+
+/// Bytes that follow the last offset at which a read may start: the longest list that one entry can name.
+pub const TABLE_PAD: u32 = 32 * 8;
+
+/// What the kernel side tells the daemon or its own tc program, other than counters.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Notes {
+    /// Not 0: a driver refused metadata, so that the tc program has to decide again.
+    pub metadata_refused: u32,
+    /// Slot of the last packet, where [`Constants::trace`] is set.
+    pub last_slot: u32,
+}
+
+/// What XDP leaves in front of a tagged packet for the tc program.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Metadata {
+    /// [`METADATA_MAGIC`].
+    pub magic: u32,
+    /// The skb mark.
+    pub mark: u32,
+}
+
+/// Tells octroi's metadata from a driver's.
+pub const METADATA_MAGIC: u32 = 0x6f63_7472;
+
+const _: () = assert!(size_of::<Class>() == 12);
+const _: () = assert!(size_of::<Counter>() == 16);
+const _: () = assert!(size_of::<Constants>() == 48);
+const _: () = assert!(size_of::<Notes>() == 8);
+const _: () = assert!(size_of::<Metadata>() == 8);

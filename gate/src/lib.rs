@@ -1,2 +1,15 @@
-//! gate
+//! One packet's decision, pure: parse → look up its class → decide. No memory of its own, no clock, no system call.
+//!
+//! The same code runs inside the kernel (the crate `octroi-ebpf` gives it a frame and a table there), in `cargo test`,
+//! under a fuzzer, and behind `octroi explain` and `octroi replay --engine host`.
 #![no_std]
+
+#[cfg(feature = "std")]
+extern crate std;
+
+#[cfg(feature = "std")]
+pub mod host;
+pub mod judge;
+pub mod packet;
+pub mod rewrite;
+pub mod table;

@@ -1,0 +1,174 @@
+//! The generation that this program was loaded with: constants, tables and classes.
+//!
+//! Each is a static in a data section of its own, which the loader backs with a map of the right size. So a load from
+//! a table is a load, without a look-up of a map before it.
+
+use octroi_abi::{Class, Constants, Notes};
+use octroi_gate::{
+    judge::{Generation, UNDEFINED},
+    table::{self, Image, Roots},
+};
+
+/// What an entry's 25 bits can address.
+const TABLE_SPACE: usize = 4 << 25;
+
+/// Declared as large as a table can ever be; the map behind it has the size that the policy needs.
+#[unsafe(link_section = ".bss.table_v4")]
+#[unsafe(no_mangle)]
+static mut TABLE_V4: [u64; TABLE_SPACE / 8] = [0; TABLE_SPACE / 8];
+
+#[unsafe(link_section = ".bss.table_v6")]
+#[unsafe(no_mangle)]
+static mut TABLE_V6: [u64; TABLE_SPACE / 8] = [0; TABLE_SPACE / 8];
+
+#[unsafe(link_section = ".bss.classes")]
+#[unsafe(no_mangle)]
+static mut CLASSES: [Class; 1 << 16] = [UNDEFINED_BYTES; 1 << 16];
+
+#[unsafe(link_section = ".bss.notes")]
+#[unsafe(no_mangle)]
+static mut NOTES: Notes = Notes { metadata_refused: 0, last_slot: 0 };
+
+/// Written by the loader before the map behind it is frozen, which makes every field a constant to the verifier.
+#[unsafe(no_mangle)]
+static CONSTANTS: Constants = Constants {
+    root_v4: 0,
+    root_v6: 0,
+    root_v6_other: 0,
+    first_split: 0,
+    splits: 0,
+    limit_v4: 0,
+    limit_v6: 0,
+    last_class: 0,
+    malformed_pass: 0,
+    marks: 0,
+    no_metadata: 0,
+    trace: 0,
+};
+
+/// A section that starts with zeros only is a .bss section.
+const UNDEFINED_BYTES: Class = Class { slot: 0, mark: 0, verdict: 0, dscp: 0, _pad: [0; 2] };
+
+/// The generation, its constants read once.
+pub(crate) struct Loaded {
+    constants: Constants,
+}
+
+impl Loaded {
+    #[inline(always)]
+    pub(crate) fn read() -> Self {
+        // SAFETY: a static of that type; volatile, since the loader writes it after compilation.
+        Self { constants: unsafe { core::ptr::read_volatile(&raw const CONSTANTS) } }
+    }
+
+    /// Some class has a mark.
+    #[inline(always)]
+    pub(crate) fn marks(&self) -> bool {
+        self.constants.marks != 0
+    }
+
+    /// Metadata may be tried.
+    #[inline(always)]
+    pub(crate) fn may_use_metadata(&self) -> bool {
+        self.constants.no_metadata == 0
+    }
+
+    /// The slot of each packet is noted.
+    #[inline(always)]
+    pub(crate) fn traces(&self) -> bool {
+        self.constants.trace != 0
+    }
+}
+
+impl Generation for Loaded {
+    #[inline(always)]
+    fn class_v4(&self, address: u32) -> u32 {
+        let image = Table { start: (&raw const TABLE_V4).cast(), limit: self.constants.limit_v4 };
+        table::class_v4(&image, &Roots::from(&self.constants), address)
+    }
+
+    #[inline(always)]
+    fn class_v6(&self, high: u64, low: u64) -> u32 {
+        let image = Table { start: (&raw const TABLE_V6).cast(), limit: self.constants.limit_v6 };
+        table::class_v6(&image, &Roots::from(&self.constants), high, low)
+    }
+
+    #[inline(always)]
+    fn class(&self, number: u32) -> Class {
+        if number > self.constants.last_class {
+            return UNDEFINED;
+        }
+        // SAFETY: `number` is at most the last class, and the map behind CLASSES holds it.
+        unsafe { *(&raw const CLASSES).cast::<Class>().add(number as usize) }
+    }
+
+    #[inline(always)]
+    fn malformed_passes(&self) -> bool {
+        self.constants.malformed_pass != 0
+    }
+}
+
+/// Notes that a driver gave no room for metadata.
+#[inline(always)]
+pub(crate) fn note_refused_metadata() {
+    if !metadata_was_refused() {
+        // SAFETY: a static of that type, backed by a map; a race writes the same value.
+        unsafe { core::ptr::write_volatile(&raw mut NOTES.metadata_refused, 1) };
+    }
+}
+
+/// Whether some driver gave no room for metadata.
+#[inline(always)]
+pub(crate) fn metadata_was_refused() -> bool {
+    // SAFETY: a static of that type, backed by a map.
+    unsafe { core::ptr::read_volatile(&raw const NOTES.metadata_refused) != 0 }
+}
+
+/// Notes the slot of this packet for the test run that sent it.
+#[inline(always)]
+pub(crate) fn note_slot(slot: u32) {
+    // SAFETY: a static of that type, backed by a map.
+    unsafe { core::ptr::write_volatile(&raw mut NOTES.last_slot, slot) };
+}
+
+/// A table image behind a static.
+struct Table {
+    start: *const u8,
+    /// The last byte offset at which a read may start.
+    limit: u32,
+}
+
+impl Table {
+    #[inline(always)]
+    fn load<T: Copy + Default>(&self, at: u32) -> T {
+        if at > self.limit {
+            return T::default();
+        }
+        // SAFETY: `at` is within the limit, after which the image goes on for longer than any `T` is.
+        let address = unsafe { self.start.add(at as usize) };
+        // SAFETY: as above; the image's parts are aligned to what they hold.
+        unsafe { *address.cast::<T>() }
+    }
+}
+
+impl Image for Table {
+    #[inline(always)]
+    fn u8(&self, at: u32) -> u8 {
+        self.load(at)
+    }
+
+    #[inline(always)]
+    fn u16(&self, at: u32) -> u16 {
+        self.load(at)
+    }
+
+    #[inline(always)]
+    fn u32(&self, at: u32) -> u32 {
+        self.load(at)
+    }
+
+    #[inline(always)]
+    fn u64(&self, at: u32) -> u64 {
+        self.load(at)
+    }
+}

@@ -1,0 +1,78 @@
+//! The packet's way: headers → class → outcome.
+
+use octroi_abi::{Class, DSCP_KEEP, Verdict, slot};
+
+use crate::packet::{self, Frame, Parsed, Source};
+
+/// What one generation of a policy knows: the tables, the classes, and what happens to malformed packets.
+pub trait Generation {
+    /// The number of the class that an IPv4 address belongs to.
+    fn class_v4(&self, address: u32) -> u32;
+    /// The same for an IPv6 address, given as its halves.
+    fn class_v6(&self, high: u64, low: u64) -> u32;
+    /// The class with that number; where there is none, a class that drops.
+    fn class(&self, number: u32) -> Class;
+    /// `policy.malformed = "pass"`.
+    fn malformed_passes(&self) -> bool;
+}
+
+/// What happens to a packet, and where it is counted: all that the entry points need to know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// What happens.
+    pub verdict: Verdict,
+    /// The counter's slot.
+    pub slot: u32,
+    /// For [`Verdict::Tag`]: the skb mark; 0 for none.
+    pub mark: u32,
+    /// For [`Verdict::Tag`]: the DSCP to write, 0..=63, or [`DSCP_KEEP`].
+    pub dscp: u8,
+    /// Offset of the IP header from the frame's start, in bytes; 0 where there is none.
+    pub header: usize,
+}
+
+/// Judges one frame by one generation.
+#[inline(always)]
+pub fn judge<F: Frame + ?Sized, G: Generation>(frame: &F, generation: &G) -> Outcome {
+    match packet::parse(frame) {
+        Parsed::Ip(packet) => {
+            let (number, family) = match packet.source {
+                Source::V4(address) => (generation.class_v4(address), 0),
+                Source::V6 { high, low } => (generation.class_v6(high, low), 1),
+            };
+            let class = generation.class(number);
+            Outcome {
+                verdict: verdict(class.verdict),
+                slot: class.slot + family,
+                mark: class.mark,
+                dscp: class.dscp,
+                header: packet.header,
+            }
+        }
+        Parsed::Malformed if generation.malformed_passes() => without_class(slot::MALFORMED, Verdict::Pass),
+        Parsed::Malformed => without_class(slot::MALFORMED, Verdict::Drop),
+        Parsed::Arp => without_class(slot::ARP, Verdict::Pass),
+        Parsed::NonIp => without_class(slot::NON_IP, Verdict::Pass),
+        Parsed::NeighbourDiscovery => without_class(slot::NEIGHBOUR_DISCOVERY, Verdict::Pass),
+    }
+}
+
+/// The class of packets whose class number nobody defined: a broken table must not open the gate.
+pub const UNDEFINED: Class =
+    Class { slot: slot::MALFORMED, mark: 0, verdict: Verdict::Drop as u8, dscp: DSCP_KEEP, _pad: [0; 2] };
+
+#[inline(always)]
+const fn without_class(slot: u32, verdict: Verdict) -> Outcome {
+    Outcome { verdict, slot, mark: 0, dscp: DSCP_KEEP, header: 0 }
+}
+
+#[inline(always)]
+const fn verdict(number: u8) -> Verdict {
+    const PASS: u8 = Verdict::Pass as u8;
+    const TAG: u8 = Verdict::Tag as u8;
+    match number {
+        PASS => Verdict::Pass,
+        TAG => Verdict::Tag,
+        _ => Verdict::Drop,
+    }
+}

@@ -12,6 +12,8 @@ pub const ABI_VERSION: u32 = 1;
 pub mod name {
     /// The XDP program.
     pub const XDP_PROGRAM: &str = "octroi";
+    /// The XDP program for drivers that need fragments support because of a large MTU.
+    pub const XDP_FRAGS_PROGRAM: &str = "octroi_frags";
     /// The tc program that turns the mark carried in metadata into the skb's mark.
     pub const TC_PROGRAM: &str = "octroi_mark";
     /// Per-CPU array of [`Counter`](super::Counter), indexed by slot; outlives generations.

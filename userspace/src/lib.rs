@@ -4,6 +4,15 @@
 //! a policy (`config` → `geoip` → `policy` → `dataplane`), a number (`dataplane` → `metrics`, `status`), and
 //! a command (`commands`). The packet's own way is in the crate `octroi-gate`.
 
+pub mod commands;
 pub mod config;
 pub mod country;
+pub mod daemon;
+pub mod dataplane;
+mod failure;
 pub mod geoip;
+pub mod metrics;
+pub mod policy;
+pub mod time;
+
+pub use failure::Failure;

@@ -1,3 +1,44 @@
 //! The `octroi` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use octroi::{
+    Failure,
+    commands::{
+        check,
+        cli::{Cli, Command, RunArgs},
+        explain, replay, running,
+    },
+    daemon,
+    dataplane::ProgramOptions,
+};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Status(args) => running::status(&args),
+        Command::Reload(args) => running::reload(&args),
+        Command::Detach(args) => running::detach(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            #[expect(clippy::print_stderr, reason = "the edge at which an error is reported, once")]
+            {
+                eprintln!("octroi: {failure}");
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(args: &RunArgs) -> Result<(), Failure> {
+    let filter = EnvFilter::try_from_env("OCTROI_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    daemon::run(&args.config.config, ProgramOptions { no_metadata: args.no_metadata, trace: false })
+}

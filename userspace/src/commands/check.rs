@@ -1,0 +1,113 @@
+//! `octroi check`: what a configuration would load.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::{cli::ReadArgs, print, print_json};
+use crate::{
+    Failure,
+    config::Config,
+    daemon::{
+        engine::{database_status, tables},
+        status::{DatabaseStatus, Tables},
+    },
+    policy::{
+        Databases,
+        compile::compile,
+        slots::Slots,
+    },
+};
+
+/// What `check --json` prints.
+#[derive(Serialize, Debug)]
+pub struct Report {
+    rules: Vec<Rule>,
+    interfaces: Vec<String>,
+    tables: Tables,
+    classes: usize,
+    databases: Vec<DatabaseStatus>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize, Debug)]
+struct Rule {
+    name: String,
+    action: String,
+    stage: &'static str,
+    note: Option<String>,
+}
+
+/// A database older than this is worth a warning, in seconds: GeoIP data moves by several percent a quarter.
+const OLD: i64 = 90 * 86_400;
+
+/// Runs the command.
+///
+/// # Errors
+/// When configuration, databases or policy are invalid.
+pub fn run(args: &ReadArgs) -> Result<(), Failure> {
+    let config = Config::load(&args.config.config)?;
+    let databases = Databases::open(&config)?;
+    let mut compilation = compile(&config, &databases).map_err(Failure::config)?;
+    compilation.assign(&mut Slots::new(), &[], |_| octroi_abi::Counter::default()).map_err(Failure::config)?;
+    let mut warnings = Vec::new();
+    for database in databases.all() {
+        let age = crate::time::now() - database.built;
+        if age > OLD {
+            let (kind, days) = (database.kind.as_str(), age / 86_400);
+            warnings.push(format!("the {kind} database {} is {days} days old: get a newer one", database.origin));
+        }
+        warnings.extend(database.notes.iter().map(|note| format!("{}: {note}", database.origin)));
+    }
+    let rule = |rule: &crate::config::Rule| Rule {
+        name: rule.name.clone(),
+        action: rule.action.as_str().into(),
+        stage: if rule.observe { "observe" } else { "enforce" },
+        note: rule.note.clone(),
+    };
+    let report = Report {
+        rules: config.rules.iter().map(rule).collect(),
+        interfaces: config.interfaces.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
+        tables: tables(&databases, &compilation),
+        classes: compilation.outcomes.len(),
+        databases: databases.all().map(database_status).to_vec(),
+        warnings,
+    };
+    if args.json { print_json(&report)? } else { print(&report.text()) }
+    Ok(())
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |args: std::fmt::Arguments<'_>| {
+            // Writing to a string cannot fail.
+            let _ = text.write_fmt(format_args!("{args}\n"));
+        };
+        line(format_args!("interfaces  {}", self.interfaces.join(", ")));
+        for database in &self.databases {
+            line(format_args!(
+                "database    {:<8} {} ({}), built {}, {} IPv4 and {} IPv6 networks",
+                database.kind,
+                database.path,
+                database.database_type,
+                database.built,
+                database.networks.ipv4,
+                database.networks.ipv6
+            ));
+        }
+        for rule in &self.rules {
+            let note = rule.note.as_ref().map(|note| format!("  # {note}")).unwrap_or_default();
+            line(format_args!("rule        {:<24} {:<5} {}{note}", rule.name, rule.action, rule.stage));
+        }
+        for (family, table) in [("IPv4", self.tables.ipv4), ("IPv6", self.tables.ipv6)] {
+            line(format_args!("table       {family}: {} intervals, {} bytes", table.intervals, table.bytes));
+        }
+        line(format_args!("classes     {}", self.classes));
+        for warning in &self.warnings {
+            line(format_args!("warning     {warning}"));
+        }
+        line(format_args!("ok"));
+        text
+    }
+}

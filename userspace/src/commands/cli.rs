@@ -1,0 +1,123 @@
+//! What may be typed.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Drops, tags or passes packets at a network interface by the country and network they come from.
+#[derive(Parser, Debug)]
+#[command(version, max_term_width = 100, after_help = "Exit codes: 0 done; 1 could not be done; 2 wrong usage; 78 configuration or database invalid.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the daemon in the foreground: validate, compile, load, attach, serve.
+    Run(RunArgs),
+    /// Validate configuration and databases, and print what would be loaded. Needs no privilege.
+    Check(ReadArgs),
+    /// Say why a packet from an address gets its verdict. Needs no privilege and no daemon.
+    Explain(ExplainArgs),
+    /// Say what a policy does to the packets of a capture (pcap or pcapng, Ethernet).
+    Replay(ReplayArgs),
+    /// Ask the running daemon for its interfaces, rules, counters and databases.
+    Status(ReadArgs),
+    /// Make the running daemon read configuration and databases again, without a gap.
+    Reload(ConfigArg),
+    /// Remove octroi's programs and pins, also when no daemon runs.
+    Detach(DetachArgs),
+}
+
+/// Where the configuration is.
+#[derive(Args, Debug)]
+pub struct ConfigArg {
+    /// Configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "/etc/octroi/octroi.toml")]
+    pub config: PathBuf,
+}
+
+/// Arguments of `run`.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Set marks without XDP metadata: for tests, and for drivers that take metadata but do not deliver it.
+    #[arg(long, hide = true)]
+    pub no_metadata: bool,
+}
+
+/// Arguments of commands that print facts.
+#[derive(Args, Debug)]
+pub struct ReadArgs {
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The source address, or `-` to read addresses from standard input, one a line, and answer one line each.
+    #[arg(value_parser = parse_addresses)]
+    pub address: Addresses,
+    /// Configuration, and how to print.
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+/// What to explain.
+#[derive(Clone, Debug)]
+pub enum Addresses {
+    /// One address.
+    One(IpAddr),
+    /// Those on standard input.
+    StandardInput,
+}
+
+fn parse_addresses(text: &str) -> Result<Addresses, String> {
+    if text == "-" {
+        return Ok(Addresses::StandardInput);
+    }
+    text.parse().map(Addresses::One).map_err(|_| "expected an IPv4 or IPv6 address, or -".into())
+}
+
+/// Arguments of `replay`.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// The capture file.
+    pub capture: PathBuf,
+    /// Configuration, and how to print: with --json, one object a packet.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// What judges the packets; by default the kernel where that is permitted.
+    #[arg(long)]
+    pub engine: Option<EngineKind>,
+}
+
+/// What judges packets.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+pub enum EngineKind {
+    /// The real program, by BPF_PROG_TEST_RUN.
+    Kernel,
+    /// The same code in user space.
+    Host,
+}
+
+/// Arguments of `detach`.
+#[derive(Args, Debug)]
+pub struct DetachArgs {
+    /// Where the configuration is; it says where the pins are, and may be missing.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// In every network namespace whose pins are there, not only in this one.
+    #[arg(long)]
+    pub all: bool,
+}

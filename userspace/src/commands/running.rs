@@ -1,0 +1,133 @@
+//! Commands that concern a running daemon: `status`, `reload`, `detach`.
+
+use std::{fmt::Write, path::PathBuf};
+
+use super::{
+    cli::{ConfigArg, DetachArgs, ReadArgs},
+    print, print_json,
+};
+use crate::{
+    Failure,
+    config::Config,
+    daemon::{
+        control::{Reply, Request, ask},
+        status::Status,
+    },
+    dataplane::{bpffs::Pins, remove_pins},
+};
+
+/// `octroi status`.
+///
+/// # Errors
+/// When no daemon answers.
+pub fn status(args: &ReadArgs) -> Result<(), Failure> {
+    match request(&args.config, Request::Status)? {
+        Reply::Status(status) if args.json => Ok(print_json(&status)?),
+        Reply::Status(status) => {
+            print(&text(&status));
+            Ok(())
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+/// `octroi reload`.
+///
+/// # Errors
+/// Why the running gate stays as it is.
+pub fn reload(args: &ConfigArg) -> Result<(), Failure> {
+    match request(args, Request::Reload)? {
+        Reply::Reloaded { warnings } => {
+            for warning in warnings {
+                print(&format!("warning: {warning}\n"));
+            }
+            print("reloaded\n");
+            Ok(())
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+/// `octroi detach`.
+///
+/// # Errors
+/// When a daemon runs that would attach again, or a pin cannot be removed.
+pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
+    let socket_and_pins = match Config::load(&args.config.config) {
+        Ok(config) => (config.control.socket, config.control.pins),
+        // The way out has to work with a configuration that does not.
+        Err(_) => (PathBuf::from("/run/octroi/octroi.sock"), PathBuf::from("/sys/fs/bpf/octroi")),
+    };
+    let (socket, pins) = socket_and_pins;
+    if let Ok(Reply::Status(status)) = runtime()?.block_on(ask(&socket, Request::Status)) {
+        return Err(anyhow::anyhow!(
+            "octroi runs as process {}, and would not know: stop it (systemctl stop octroi, or kill {0}), which detaches",
+            status.pid
+        )
+        .into());
+    }
+    if !pins.exists() {
+        print("nothing to detach\n");
+        return Ok(());
+    }
+    let removed = remove_pins(&Pins::open(&pins)?, args.all)?;
+    print(&format!("detached: {removed} programs\n"));
+    Ok(())
+}
+
+fn request(config: &ConfigArg, request: Request) -> Result<Reply, Failure> {
+    // Only the socket is asked of it: a broken file must not keep the operator from the running daemon.
+    let socket = match Config::load(&config.config) {
+        Ok(config) => config.control.socket,
+        Err(error) => {
+            let socket = PathBuf::from("/run/octroi/octroi.sock");
+            if !socket.exists() {
+                return Err(error.into());
+            }
+            socket
+        }
+    };
+    Ok(runtime()?.block_on(ask(&socket, request))?)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+fn unexpected(reply: Reply) -> Failure {
+    match reply {
+        Reply::Failed { error, invalid: true } => Failure::Config(error),
+        Reply::Failed { error, invalid: false } => anyhow::anyhow!(error).into(),
+        other => anyhow::anyhow!("the daemon answered something else: {other:?}").into(),
+    }
+}
+
+fn text(status: &Status) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    line("octroi", format!("{} ({}), process {}", status.version, status.revision, status.pid));
+    line("generation", status.generation.to_string());
+    for interface in &status.interfaces {
+        let state = match &interface.error {
+            None => interface.mode.clone(),
+            Some(error) => format!("NOT FILTERED: {error}"),
+        };
+        line("interface", format!("{:<16} {state}", interface.name));
+    }
+    for rule in &status.rules {
+        let note = rule.note.as_ref().map(|note| format!("  # {note}")).unwrap_or_default();
+        let counts = format!("{} packets, {} bytes", rule.packets, rule.bytes);
+        line("rule", format!("{:<24} {:<5} {:<8} {counts}{note}", rule.name, rule.action, rule.stage));
+    }
+    for database in &status.databases {
+        let days = (crate::time::now() - database.built_seconds) / 86_400;
+        line("database", format!("{:<8} {}, built {} ({days} days ago)", database.kind, database.path, database.built));
+    }
+    let reload = &status.last_reload;
+    let error = reload.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+    line("last reload", format!("{} {}{error}", reload.time, reload.result));
+    text
+}

@@ -1,0 +1,164 @@
+//! The control socket: one request a connection, one line of JSON each way.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{Event, engine::Engine, status::Status};
+use crate::Failure;
+
+/// What may be asked.
+#[derive(Clone, Copy, Serialize, Deserialize, Debug)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Request {
+    /// `octroi status`.
+    Status,
+    /// `octroi reload`.
+    Reload,
+}
+
+/// What is answered.
+#[derive(Serialize, Deserialize, Debug)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::Reload`]: it is done; what to mind.
+    Reloaded {
+        /// One sentence each.
+        warnings: Vec<String>,
+    },
+    /// It could not be done.
+    Failed {
+        /// Why.
+        error: String,
+        /// Configuration or database is invalid.
+        invalid: bool,
+    },
+}
+
+impl From<Result<Vec<String>, Failure>> for Reply {
+    fn from(result: Result<Vec<String>, Failure>) -> Self {
+        match result {
+            Ok(warnings) => Self::Reloaded { warnings },
+            Err(error) => {
+                Self::Failed { error: error.to_string(), invalid: matches!(error, Failure::Config(_)) }
+            }
+        }
+    }
+}
+
+/// A request is this long at most; the socket is for octroi's own commands.
+const MAX_REQUEST: u64 = 4096;
+/// How long a client may take to ask, and to read the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The socket, which goes with this value.
+#[derive(Debug)]
+pub struct Listener {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Listener {
+    /// Makes the socket, for its owner only.
+    ///
+    /// # Errors
+    /// When another daemon answers there, or it cannot be made.
+    pub async fn bind(path: &Path) -> anyhow::Result<Self> {
+        let failed = |error: io::Error| anyhow::anyhow!("make the control socket {}: {error}", path.display());
+        if let Ok(Reply::Status(status)) = ask(path, Request::Status).await {
+            anyhow::bail!("another octroi (process {}) already runs and answers at {}", status.pid, path.display());
+        }
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(failed)?;
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(Self { listener, path: path.into() })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Answers requests, each in a task of its own.
+pub async fn serve(listener: Listener, engine: Arc<Engine>, events: mpsc::Sender<Event>) {
+    loop {
+        match listener.listener.accept().await {
+            Ok((stream, _)) => {
+                let (engine, events) = (Arc::clone(&engine), events.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = answer(stream, engine, events).await {
+                        tracing::debug!(%error, "control socket");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accept on the control socket");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn answer(mut stream: UnixStream, engine: Arc<Engine>, events: mpsc::Sender<Event>) -> io::Result<()> {
+    let mut line = String::new();
+    let (reader, mut writer) = stream.split();
+    timeout(PATIENCE, BufReader::new(reader.take(MAX_REQUEST)).read_line(&mut line)).await??;
+    let failed = |error: String| Reply::Failed { error, invalid: false };
+    let reply = match serde_json::from_str(&line) {
+        Ok(Request::Status) => {
+            let status = tokio::task::spawn_blocking(move || engine.status()).await.map_err(io::Error::other)?;
+            Reply::Status(Box::new(status))
+        }
+        Ok(Request::Reload) => {
+            let (answer, answered) = oneshot::channel();
+            let sent = events.send(Event::Reload(Some(answer))).await;
+            match (sent, answered.await) {
+                (Ok(()), Ok(reply)) => reply,
+                _ => failed("the daemon is about to end".into()),
+            }
+        }
+        Err(error) => failed(format!("not understood: {error}")),
+    };
+    let mut text = serde_json::to_vec(&reply)?;
+    text.push(b'\n');
+    timeout(PATIENCE, writer.write_all(&text)).await?
+}
+
+/// Asks the daemon at that socket.
+///
+/// # Errors
+/// When nobody answers.
+pub async fn ask(path: &Path, request: Request) -> anyhow::Result<Reply> {
+    let failed = |error: io::Error| {
+        anyhow::anyhow!("ask the daemon at {}: {error}; is `octroi run` running with this configuration?", path.display())
+    };
+    let mut stream = UnixStream::connect(path).await.map_err(failed)?;
+    let mut text = serde_json::to_vec(&request)?;
+    text.push(b'\n');
+    stream.write_all(&text).await.map_err(failed)?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await.map_err(failed)?;
+    Ok(serde_json::from_str(&line)?)
+}

@@ -1,0 +1,363 @@
+//! The daemon's state, and everything that can be done to it. No loop, no sockets: those are in `mod.rs`.
+
+use std::{path::PathBuf, sync::Mutex};
+
+use octroi_abi::Counter;
+
+use super::status::{self, DatabaseStatus, InterfaceStatus, LastReload, Reloads, RuleStatus, Status, Tables};
+use crate::{
+    Failure,
+    config::Config,
+    dataplane::{Dataplane, Interface, ProgramOptions, bpffs::Pins, interfaces},
+    geoip::Database,
+    metrics::{Totals, render},
+    policy::{
+        Databases,
+        compile::{Compilation, compile},
+        slots::{Outcome, Slots},
+    },
+    time,
+};
+
+/// The running gate.
+#[derive(Debug)]
+pub struct Engine {
+    path: PathBuf,
+    live: Mutex<Live>,
+}
+
+/// What belongs to the live generation.
+#[derive(Debug)]
+struct Live {
+    config: Config,
+    dataplane: Dataplane,
+    slots: Slots,
+    outcomes: Vec<Outcome>,
+    tables: Tables,
+    databases: Vec<DatabaseStatus>,
+    generation: u64,
+    last_reload: LastReload,
+    last_success: i64,
+    reloads: Reloads,
+    /// Why interfaces that exist are not filtered, by name.
+    unfiltered: Vec<(String, String)>,
+}
+
+/// A policy ready to be loaded: read, checked and compiled without touching the gate.
+#[derive(Debug)]
+pub struct Candidate {
+    config: Config,
+    compilation: Compilation,
+    databases: Vec<DatabaseStatus>,
+    tables: Tables,
+}
+
+impl Candidate {
+    /// Reads, checks and compiles the configuration in that file.
+    ///
+    /// # Errors
+    /// [`Failure::Config`] when the configuration or a database is invalid.
+    pub fn read(path: &std::path::Path) -> Result<Self, Failure> {
+        let config = Config::load(path)?;
+        let databases = Databases::open(&config)?;
+        let compilation = compile(&config, &databases).map_err(Failure::config)?;
+        let tables = tables(&databases, &compilation);
+        let databases = databases.all().map(database_status).to_vec();
+        Ok(Self { config, compilation, databases, tables })
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl Engine {
+    /// Loads a candidate as the first generation and attaches it to every configured interface that exists.
+    ///
+    /// # Errors
+    /// When the kernel refuses the programs, or an interface does; then nothing stays attached.
+    pub fn start(mut candidate: Candidate, options: ProgramOptions) -> Result<Self, Failure> {
+        let mut slots = Slots::new();
+        candidate.compilation.assign(&mut slots, &[], |_| Counter::default()).map_err(Failure::config)?;
+        let pins = Pins::open(&candidate.config.control.pins)?;
+        let dataplane = Dataplane::load(pins, &candidate.compilation.compiled, options)?;
+        let path = candidate.config.path.clone();
+        let mut live = Live {
+            config: candidate.config,
+            dataplane,
+            slots,
+            outcomes: candidate.compilation.outcomes,
+            tables: candidate.tables,
+            databases: candidate.databases,
+            generation: 1,
+            last_reload: success(),
+            last_success: time::now(),
+            reloads: Reloads { success: 1, failure: 0 },
+            unfiltered: Vec::new(),
+        };
+        live.follow_interfaces()?;
+        if let Some((_, reason)) = live.unfiltered.first() {
+            let reason = reason.clone();
+            live.dataplane.detach_all();
+            return Err(Failure::Other(anyhow::anyhow!(reason)));
+        }
+        live.warn_of_missing();
+        Ok(Self { path, live: Mutex::new(live) })
+    }
+
+    /// Reads configuration and databases again, compiles them beside the running generation, and steps to the new one.
+    /// What to tell whoever asked for it.
+    ///
+    /// # Errors
+    /// Why not; the running gate is then as it was.
+    pub fn reload(&self) -> Result<Vec<String>, Failure> {
+        let result = Candidate::read(&self.path).and_then(|candidate| self.take(candidate));
+        give_memory_back();
+        let mut live = self.live();
+        match &result {
+            Ok(warnings) => {
+                live.reloads.success += 1;
+                live.last_reload = success();
+                live.last_success = time::now();
+                tracing::info!(generation = live.generation, "reloaded");
+                for warning in warnings {
+                    tracing::warn!("{warning}");
+                }
+            }
+            Err(error) => {
+                live.reloads.failure += 1;
+                live.last_reload =
+                    LastReload { time: time::now_text(), result: "failure".into(), error: Some(error.to_string()) };
+                tracing::error!(%error, generation = live.generation, "reload failed; the running generation stays");
+            }
+        }
+        result
+    }
+
+    fn take(&self, mut candidate: Candidate) -> Result<Vec<String>, Failure> {
+        let mut guard = self.live();
+        let live = &mut *guard;
+        let counters = live.dataplane.counters();
+        candidate
+            .compilation
+            .assign(&mut live.slots, &live.outcomes, |slot| counters.read(slot))
+            .map_err(Failure::config)?;
+        live.dataplane.replace(&candidate.compilation.compiled)?;
+        let warnings = restart_needed(&live.config, &candidate.config);
+        live.outcomes = candidate.compilation.outcomes;
+        live.databases = candidate.databases;
+        live.tables = candidate.tables;
+        live.config = candidate.config;
+        live.generation += 1;
+        live.follow_interfaces()?;
+        Ok(warnings.into_iter().chain(live.unfiltered.iter().map(|(_, reason)| reason.clone())).collect())
+    }
+
+    /// Attaches to interfaces that appeared, forgets those that vanished. Whether all that exist are filtered.
+    ///
+    /// # Errors
+    /// When interfaces cannot be listed.
+    pub fn follow_interfaces(&self) -> Result<bool, Failure> {
+        let mut live = self.live();
+        live.follow_interfaces()?;
+        Ok(live.unfiltered.is_empty())
+    }
+
+    /// The daemon's account of itself.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let live = self.live();
+        let totals = live.totals();
+        live.status(&totals)
+    }
+
+    /// Detaches from every interface.
+    pub fn detach_all(&self) {
+        self.live().dataplane.detach_all();
+    }
+
+    /// What the log and systemd show: the generation and how many interfaces it filters.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let live = self.live();
+        let on: Vec<String> =
+            live.dataplane.filtered().values().map(|one| format!("{} ({})", one.name, one.mode)).collect();
+        let on = if on.is_empty() { "no interface yet".into() } else { on.join(", ") };
+        format!("generation {} on {on}, {} rules", live.generation, live.config.rules.len())
+    }
+
+    fn live(&self) -> std::sync::MutexGuard<'_, Live> {
+        // Whoever panicked with the lock held left counters and kernel state as they are: both stay readable.
+        self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl crate::metrics::server::Source for Engine {
+    fn metrics(&self) -> String {
+        let live = self.live();
+        let totals = live.totals();
+        let other: Vec<_> = live.dataplane.counters().other().collect();
+        render(&live.status(&totals), &totals, &other)
+    }
+
+    fn health(&self) -> Result<(), String> {
+        let live = self.live();
+        let reasons: Vec<&str> = live.unfiltered.iter().map(|(_, reason)| reason.as_str()).collect();
+        if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
+    }
+}
+
+impl Live {
+    fn follow_interfaces(&mut self) -> Result<(), Failure> {
+        for name in self.dataplane.forget_vanished()? {
+            tracing::warn!(interface = name, "interface is gone");
+        }
+        let present = interfaces::list().map_err(|error| anyhow::anyhow!("list network interfaces: {error}"))?;
+        let wanted: Vec<&Interface> = present.iter().filter(|one| self.config.wants(&one.name)).collect();
+        let surplus: Vec<u32> = self
+            .dataplane
+            .filtered()
+            .keys()
+            .copied()
+            .filter(|index| !wanted.iter().any(|one| one.index == *index))
+            .collect();
+        for index in surplus {
+            self.dataplane.detach(index);
+        }
+        let before = std::mem::take(&mut self.unfiltered);
+        for interface in wanted {
+            if self.dataplane.filtered().contains_key(&interface.index) {
+                continue;
+            }
+            match self.dataplane.attach(interface, self.config.mode) {
+                Ok(mode) => tracing::info!(interface = interface.name, %mode, "attached"),
+                Err(error) => {
+                    let entry = (interface.name.clone(), error.to_string());
+                    if !before.contains(&entry) {
+                        tracing::error!(interface = interface.name, %error, "not filtered");
+                    }
+                    self.unfiltered.push(entry);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn warn_of_missing(&self) {
+        let present = interfaces::list().unwrap_or_default();
+        for pattern in &self.config.interfaces {
+            if !present.iter().any(|one| pattern.matches(&one.name)) {
+                let here: Vec<&str> = present.iter().map(|one| one.name.as_str()).collect();
+                tracing::warn!(
+                    "attach XDP to {}: no such interface (interfaces here: {}); octroi attaches when it appears",
+                    pattern.as_str(),
+                    here.join(", ")
+                );
+            }
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        let counters = self.dataplane.counters();
+        Totals::new(&self.slots, |slot| counters.read(slot))
+    }
+
+    fn status(&self, totals: &Totals) -> Status {
+        let rules = self.config.rules.iter().map(|rule| {
+            let mut count = Counter::default();
+            for (_, one) in totals.rules.iter().filter(|((name, _), _)| *name == rule.name) {
+                count.packets += one.packets;
+                count.bytes += one.bytes;
+            }
+            RuleStatus {
+                name: rule.name.clone(),
+                action: rule.action.as_str().into(),
+                stage: if rule.observe { "observe" } else { "enforce" }.into(),
+                packets: count.packets,
+                bytes: count.bytes,
+                note: rule.note.clone(),
+            }
+        });
+        let filtered = self.dataplane.filtered().values().map(|one| InterfaceStatus {
+            name: one.name.clone(),
+            mode: one.mode.to_string(),
+            attached: true,
+            error: None,
+        });
+        let unfiltered = self.unfiltered.iter().map(|(name, reason)| InterfaceStatus {
+            name: name.clone(),
+            mode: String::new(),
+            attached: false,
+            error: Some(reason.clone()),
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            revision: env!("OCTROI_REVISION").into(),
+            pid: std::process::id(),
+            generation: self.generation,
+            interfaces: filtered.chain(unfiltered).collect(),
+            rules: rules.collect(),
+            tables: self.tables,
+            classes: self.outcomes.len(),
+            databases: self.databases.clone(),
+            last_reload: self.last_reload.clone(),
+            last_success: self.last_success,
+            reloads: self.reloads,
+            pending_confirmation: None,
+        }
+    }
+}
+
+/// What a database says of itself.
+#[must_use]
+pub fn database_status(database: &Database) -> DatabaseStatus {
+    DatabaseStatus {
+        kind: database.kind.as_str().into(),
+        path: database.origin.to_string(),
+        database_type: database.database_type.clone(),
+        built: time::text(database.built),
+        built_seconds: database.built,
+        networks: status::Families { ipv4: database.networks.v4, ipv6: database.networks.v6 },
+    }
+}
+
+/// The size of a compiled policy's tables.
+#[must_use]
+pub fn tables(databases: &Databases, compilation: &Compilation) -> Tables {
+    let networks = &databases.country.networks;
+    let table = |networks, intervals, image: &[u8]| status::Table { networks, intervals, bytes: image.len() as u64 };
+    let images = &compilation.compiled.tables;
+    Tables {
+        ipv4: table(networks.v4, compilation.intervals.v4, &images.v4),
+        ipv6: table(networks.v6, compilation.intervals.v6, &images.v6),
+    }
+}
+
+fn success() -> LastReload {
+    LastReload { time: time::now_text(), result: "success".into(), error: None }
+}
+
+/// What a reload leaves as it was.
+fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
+    let changed = [
+        (old.metrics != new.metrics, "[metrics] listen"),
+        (old.control.socket != new.control.socket, "[control] socket"),
+        (old.control.pins != new.control.pins, "[control] pins"),
+        (old.mode != new.mode, "mode, for interfaces that are filtered already"),
+    ];
+    changed
+        .into_iter()
+        .filter_map(|(changed, what)| changed.then(|| format!("changed, but in force only after a restart: {what}")))
+        .collect()
+}
+
+/// Databases and tables are large while they are compiled, and not needed afterwards.
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call has no precondition; it returns free memory of the allocator to the kernel.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

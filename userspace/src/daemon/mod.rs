@@ -1,0 +1,143 @@
+//! The daemon: validate → compile → load → attach → ready, then one loop over everything that can happen.
+
+pub mod control;
+pub mod engine;
+mod service;
+pub mod status;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+};
+
+use self::engine::{Candidate, Engine};
+use crate::{Failure, dataplane::ProgramOptions, metrics};
+
+/// Everything that can happen to a running daemon.
+#[derive(Debug)]
+pub enum Event {
+    /// SIGHUP, or `octroi reload`, which waits for the answer.
+    Reload(Option<oneshot::Sender<control::Reply>>),
+    /// An interface appeared, vanished or changed, or one is due to be tried again.
+    Interfaces,
+    /// SIGTERM or SIGINT.
+    Terminate,
+}
+
+/// How long to wait before an interface that took no program is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Runs the daemon until it is told to end.
+///
+/// # Errors
+/// Whatever keeps the gate from closing; nothing stays attached then.
+pub fn run(path: &Path, options: ProgramOptions) -> Result<(), Failure> {
+    let candidate = Candidate::read(path)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| anyhow::anyhow!("start the runtime: {error}"))?;
+    runtime.block_on(serve(candidate, options))
+}
+
+async fn serve(candidate: Candidate, options: ProgramOptions) -> Result<(), Failure> {
+    // Whatever may be taken already is taken before anything is attached.
+    let socket = control::Listener::bind(&candidate.config().control.socket).await?;
+    let metrics = match candidate.config().metrics {
+        Some(address) => Some(metrics::server::bind(address).await?),
+        None => None,
+    };
+    let (events, mut queue) = mpsc::channel(64);
+    listen(&events)?;
+    let engine = Arc::new(Engine::start(candidate, options)?);
+    engine::give_memory_back();
+
+    let control = tokio::spawn(control::serve(socket, Arc::clone(&engine), events.clone()));
+    if let Some(listener) = metrics {
+        let source = Arc::clone(&engine);
+        tokio::spawn(async move {
+            if let Err(error) = metrics::server::serve(listener, source, std::future::pending()).await {
+                tracing::error!(%error, "serve metrics");
+            }
+        });
+    }
+    service::ready(&engine.summary());
+    tracing::info!("ready: {}", engine.summary());
+
+    while let Some(event) = queue.recv().await {
+        match event {
+            Event::Reload(answer) => {
+                service::reloading();
+                let result = blocking(&engine, Engine::reload).await;
+                service::ready(&engine.summary());
+                if let Some(answer) = answer {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(control::Reply::from(result));
+                }
+            }
+            Event::Interfaces => match blocking(&engine, Engine::follow_interfaces).await {
+                Ok(all_filtered) => {
+                    service::status(&engine.summary());
+                    if !all_filtered {
+                        retry_later(events.clone());
+                    }
+                }
+                Err(error) => tracing::error!(%error, "follow interfaces"),
+            },
+            Event::Terminate => break,
+        }
+    }
+    service::stopping();
+    control.abort();
+    tokio::task::block_in_place(|| engine.detach_all());
+    tracing::info!("detached; nothing is filtered any more");
+    Ok(())
+}
+
+/// Runs what may take a while where it holds up nobody.
+async fn blocking<T: Send + 'static>(
+    engine: &Arc<Engine>,
+    act: impl FnOnce(&Engine) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let engine = Arc::clone(engine);
+    match tokio::task::spawn_blocking(move || act(&engine)).await {
+        Ok(result) => result,
+        Err(error) => Err(Failure::Other(error.into())),
+    }
+}
+
+/// Starts the tasks that turn signals and netlink messages into events.
+fn listen(events: &mpsc::Sender<Event>) -> Result<(), Failure> {
+    for (kind, event) in [
+        (SignalKind::hangup(), (|| Event::Reload(None)) as fn() -> Event),
+        (SignalKind::terminate(), || Event::Terminate),
+        (SignalKind::interrupt(), || Event::Terminate),
+    ] {
+        let mut signals = signal(kind).map_err(|error| anyhow::anyhow!("listen for signals: {error}"))?;
+        let events = events.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() && events.send(event()).await.is_ok() {}
+        });
+    }
+    let mut changes = crate::dataplane::interfaces::Changes::listen()
+        .map_err(|error| anyhow::anyhow!("listen for interface changes: {error}"))?;
+    let events = events.clone();
+    tokio::spawn(async move {
+        loop {
+            changes.next().await;
+            // Our own attaching changes interfaces too; a queue that is full will list them anyway.
+            let _ = events.try_send(Event::Interfaces);
+        }
+    });
+    Ok(())
+}
+
+fn retry_later(events: mpsc::Sender<Event>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(RETRY).await;
+        let _ = events.try_send(Event::Interfaces);
+    });
+}

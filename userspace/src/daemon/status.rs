@@ -1,0 +1,133 @@
+//! What `octroi status` says: the daemon's own account of what runs.
+
+use serde::{Deserialize, Serialize};
+
+/// The running daemon.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct Status {
+    /// octroi's version.
+    pub version: String,
+    /// The source revision it was built from.
+    pub revision: String,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// Number of the live generation, from 1.
+    pub generation: u64,
+    /// Interfaces that match the configuration and exist.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// The rules, in their order.
+    pub rules: Vec<RuleStatus>,
+    /// Networks and bytes of the live tables.
+    pub tables: Tables,
+    /// How many classes the policy tells apart.
+    pub classes: usize,
+    /// The databases that the live generation was compiled from.
+    pub databases: Vec<DatabaseStatus>,
+    /// The last reload, or the first load.
+    pub last_reload: LastReload,
+    /// Unix time at which the live generation was loaded.
+    pub last_success: i64,
+    /// Reloads so far.
+    pub reloads: Reloads,
+    /// A policy that waits for `octroi confirm`; there is none in this version.
+    pub pending_confirmation: Option<String>,
+}
+
+/// One interface.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// How the program is attached: `native` or `generic`; empty where it is not.
+    pub mode: String,
+    /// Whether it is filtered.
+    pub attached: bool,
+    /// Why it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// One rule.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct RuleStatus {
+    /// Its name.
+    pub name: String,
+    /// Its action.
+    pub action: String,
+    /// `observe` or `enforce`.
+    pub stage: String,
+    /// Packets that it decided, or would have.
+    pub packets: u64,
+    /// Bytes of those packets.
+    pub bytes: u64,
+    /// Its note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A figure for each family.
+#[derive(Clone, Copy, Default, Serialize, Deserialize, Debug)]
+pub struct Families {
+    /// IPv4.
+    pub ipv4: u64,
+    /// IPv6.
+    pub ipv6: u64,
+}
+
+/// One family's table.
+#[derive(Clone, Copy, Default, Serialize, Deserialize, Debug)]
+pub struct Table {
+    /// Networks in the country database.
+    pub networks: u64,
+    /// Intervals of addresses of one class.
+    pub intervals: u64,
+    /// Size of the table in bytes.
+    pub bytes: u64,
+}
+
+/// Both tables.
+#[derive(Clone, Copy, Default, Serialize, Deserialize, Debug)]
+pub struct Tables {
+    /// IPv4.
+    pub ipv4: Table,
+    /// IPv6.
+    pub ipv6: Table,
+}
+
+/// One database.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct DatabaseStatus {
+    /// `country` or `asn`.
+    pub kind: String,
+    /// Its file, or `embedded`.
+    pub path: String,
+    /// What it calls itself.
+    #[serde(rename = "type")]
+    pub database_type: String,
+    /// When it was built, RFC 3339.
+    pub built: String,
+    /// The same as Unix time.
+    pub built_seconds: i64,
+    /// Networks in it.
+    pub networks: Families,
+}
+
+/// The last reload.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct LastReload {
+    /// When, RFC 3339.
+    pub time: String,
+    /// `success` or `failure`.
+    pub result: String,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// Reloads so far.
+#[derive(Clone, Copy, Default, Serialize, Deserialize, Debug)]
+pub struct Reloads {
+    /// That succeeded.
+    pub success: u64,
+    /// That failed.
+    pub failure: u64,
+}

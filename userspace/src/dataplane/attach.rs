@@ -1,0 +1,241 @@
+//! One interface: attaching programs to it, updating them, and naming whatever stands in the way.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+};
+
+use aya::{
+    programs::{
+        ProgramError, TcAttachType, XdpMode,
+        links::{FdLink, PinnedLink},
+        loaded_programs,
+        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
+        xdp::XdpLink,
+    },
+    util::KernelVersion,
+};
+use octroi_abi::name;
+
+use super::{
+    DataplaneError,
+    bpffs::Pins,
+    interfaces::{self, Attached, Mode},
+    links::with_sources,
+    program::Program,
+};
+use crate::config;
+
+/// The name of a pin: the interface's index, and the network namespace, since one BPF file system may serve several.
+pub(super) fn pin_name(kind: &str, index: u32) -> String {
+    let namespace = fs::metadata("/proc/self/ns/net").map_or(0, |info| info.ino());
+    format!("{kind}-{index}-netns-{namespace}")
+}
+
+/// The place for an XDP program on one interface.
+#[derive(Clone, Copy)]
+pub(super) struct Slot<'a> {
+    pub(super) pins: &'a Pins,
+    pub(super) index: u32,
+    pub(super) name: &'a str,
+}
+
+impl Slot<'_> {
+    fn pin(&self) -> PathBuf {
+        self.pins.path(&pin_name("xdp", self.index))
+    }
+
+    fn failed(&self, reason: impl Into<String>) -> DataplaneError {
+        DataplaneError::Attach { interface: self.name.into(), reason: reason.into() }
+    }
+
+    /// Steps to another program, atomically.
+    pub(super) fn update(&self, program: &mut Program, frags: bool) -> Result<(), DataplaneError> {
+        let failed = |reason: String| DataplaneError::Replace { interface: self.name.into(), reason };
+        let link = PinnedLink::from_pin(self.pin()).map_err(|error| failed(with_sources(&error)))?;
+        let link: XdpLink = FdLink::from(link).try_into().map_err(|error| failed(with_sources(&error)))?;
+        let xdp = if frags { program.xdp_frags()? } else { program.xdp(false)? };
+        // The link's descriptor goes with the program; its pin is what keeps it.
+        xdp.attach_to_link(link).map(drop).map_err(|error| failed(with_sources(&error)))
+    }
+
+    /// Takes over what an earlier daemon left; whether it is the program for fragments.
+    pub(super) fn take_over(&self, program: &mut Program, attached: Attached) -> Result<bool, DataplaneError> {
+        let pinned = PinnedLink::from_pin(self.pin()).ok().and_then(|link| FdLink::from(link).info().ok());
+        if pinned.is_none_or(|link| link.program_id() != attached.program) {
+            return Err(self.failed(foreign(self.name, attached)));
+        }
+        tracing::info!(interface = self.name, "taking over the program that an earlier daemon left");
+        match self.update(program, false) {
+            Ok(()) => Ok(false),
+            Err(_) => self.update(program, true).map(|()| true),
+        }
+    }
+
+    /// Attaches the program; whether it took the one for fragments.
+    pub(super) fn attach(
+        &self,
+        program: &mut Program,
+        wanted: config::Mode,
+        mtu: u32,
+    ) -> Result<bool, DataplaneError> {
+        // The pin of an interface that is gone, whose index is in use again.
+        let _ = fs::remove_file(self.pin());
+        let native = [(XdpMode::Driver, false), (XdpMode::Driver, true)];
+        let generic = [(XdpMode::Skb, false)];
+        let attempts = match wanted {
+            config::Mode::Native => native.to_vec(),
+            config::Mode::Generic => generic.to_vec(),
+            config::Mode::Auto => [&native[..], &generic[..]].concat(),
+        };
+        let mut reasons: Vec<String> = Vec::new();
+        for (mode, frags) in attempts {
+            match self.attach_as(program, mode, frags) {
+                Ok(()) => {
+                    if wanted == config::Mode::Auto && mode == XdpMode::Skb {
+                        tracing::warn!(
+                            interface = self.name,
+                            reason = reasons.join("; "),
+                            "no native XDP here: attached in generic mode, which costs more for each packet"
+                        );
+                    }
+                    return Ok(frags);
+                }
+                Err(reason) => {
+                    let kind = match (mode, frags) {
+                        (XdpMode::Skb, _) => "generic",
+                        (_, true) => "native with fragments",
+                        (_, false) => "native",
+                    };
+                    reasons.push(format!("{kind}: {reason}"));
+                }
+            }
+        }
+        Err(self.failed(format!("{} (its MTU is {mtu})", reasons.join("; "))))
+    }
+
+    fn attach_as(&self, program: &mut Program, mode: XdpMode, frags: bool) -> Result<(), String> {
+        let xdp = if frags { program.xdp_frags() } else { program.xdp(false) };
+        let xdp = xdp.map_err(|error| error.to_string())?;
+        let id = xdp.attach_to_if_index(self.index, mode).map_err(|error| with_sources(&error))?;
+        let link = xdp.take_link(id).map_err(|error| with_sources(&error))?;
+        // aya falls back to netlink where it gets no link; that could neither be pinned nor replaced.
+        let link = FdLink::try_from(link).map_err(|_| "this kernel gives no link for XDP; Linux 5.10 does")?;
+        link.pin(self.pin()).map(drop).map_err(|error| format!("pin its link: {}", with_sources(&error)))
+    }
+
+    /// The mode that the kernel reports.
+    pub(super) fn mode(&self, wanted: config::Mode) -> Result<Mode, DataplaneError> {
+        let now = interfaces::list().map_err(DataplaneError::Interfaces)?;
+        let attached = now.into_iter().find(|now| now.index == self.index).and_then(|now| now.xdp);
+        let Some(attached) = attached else {
+            return Err(self.failed("the kernel took the program, but reports none: the interface may be gone"));
+        };
+        if wanted == config::Mode::Native && attached.mode != Mode::Native {
+            let mode = attached.mode;
+            return Err(self.failed(format!("mode = \"native\" was asked for, and the kernel reports {mode}")));
+        }
+        Ok(attached.mode)
+    }
+}
+
+/// What is told of somebody else's program.
+fn foreign(interface: &str, attached: Attached) -> String {
+    let Attached { mode, program } = attached;
+    let name = loaded_programs()
+        .filter_map(Result::ok)
+        .find(|info| info.id() == program)
+        .and_then(|info| info.name_as_str().map(|name| format!(" \"{name}\"")))
+        .unwrap_or_default();
+    format!(
+        "another XDP program{name} (id {program}, {mode}) is attached there, which octroi never replaces; look at it with \
+         `bpftool net show dev {interface}`, and detach it with the tool that attached it"
+    )
+}
+
+/// The tc programs that set marks.
+#[derive(Debug, Default)]
+pub(super) struct Filters {
+    /// Links of kernels before 6.6 by interface: they cannot be pinned, and end with the daemon.
+    legacy: BTreeMap<u32, SchedClassifierLink>,
+}
+
+impl Filters {
+    /// Attaches the program for marks to an interface, or steps to it where an older one runs.
+    pub(super) fn attach(
+        &mut self,
+        pins: &Pins,
+        program: &mut Program,
+        index: u32,
+        name: &str,
+    ) -> Result<(), DataplaneError> {
+        self.try_attach(pins, program, index, name).map_err(|reason| DataplaneError::Attach {
+            interface: name.into(),
+            reason: format!("the tc program that sets marks: {reason}"),
+        })
+    }
+
+    fn try_attach(&mut self, pins: &Pins, program: &mut Program, index: u32, name: &str) -> Result<(), String> {
+        let text = |error: ProgramError| with_sources(&error);
+        let tc = program.tc().map_err(|error| error.to_string())?;
+        if !KernelVersion::at_least(6, 6, 0) {
+            let id = match self.legacy.remove(&index) {
+                Some(link) => tc.attach_to_link(link).map_err(text)?,
+                None => {
+                    match tc::qdisc_add_clsact(name) {
+                        Err(tc::TcError::AlreadyAttached) | Ok(()) => {}
+                        Err(error) => return Err(with_sources(&error)),
+                    }
+                    // Left by a daemon that was killed.
+                    let _ = tc::qdisc_detach_program(name, TcAttachType::Ingress, name::TC_PROGRAM);
+                    let options = NlOptions { priority: 1, handle: TcHandle::new(0, 1), classid: None };
+                    tc.attach_with_options(name, TcAttachType::Ingress, TcAttachOptions::Netlink(options))
+                        .map_err(text)?
+                }
+            };
+            self.legacy.insert(index, tc.take_link(id).map_err(text)?);
+            return Ok(());
+        }
+        let path = pins.path(&pin_name("tc", index));
+        if let Ok(link) = PinnedLink::from_pin(&path)
+            && let Ok(link) = SchedClassifierLink::try_from(FdLink::from(link))
+            && tc.attach_to_link(link).is_ok()
+        {
+            return Ok(());
+        }
+        // No pin, or that of an interface which is gone.
+        let _ = fs::remove_file(&path);
+        let id = tc.attach(name, TcAttachType::Ingress).map_err(text)?;
+        let link = tc.take_link(id).map_err(text)?;
+        let link = FdLink::try_from(link).map_err(|error| with_sources(&error))?;
+        link.pin(&path).map(drop).map_err(|error| with_sources(&error))
+    }
+
+    /// Detaches the program for marks from an interface, where there is one.
+    pub(super) fn detach(&mut self, pins: &Pins, index: u32) {
+        let _ = fs::remove_file(pins.path(&pin_name("tc", index)));
+        self.legacy.remove(&index);
+    }
+}
+
+/// Removes the pins of every interface of this network namespace, or of all namespaces; how many there were.
+///
+/// # Errors
+/// When the directory cannot be read or a pin cannot be removed.
+pub fn remove_pins(pins: &Pins, all: bool) -> Result<usize, DataplaneError> {
+    let own = pin_name("", 0).rsplit_once("-netns-").map(|(_, namespace)| format!("-netns-{namespace}"));
+    let mut removed = 0;
+    for name in pins.names()? {
+        let ours = own.as_ref().is_some_and(|own| name.ends_with(own.as_str()));
+        let link = name.starts_with("xdp-") || name.starts_with("tc-");
+        if link && (all || ours) {
+            let path = pins.path(&name);
+            fs::remove_file(&path).map_err(|error: io::Error| super::bpffs::BpffsError::Io { path, error })?;
+            removed += 1;
+        }
+    }
+    pins.remove_if_empty();
+    Ok(removed)
+}

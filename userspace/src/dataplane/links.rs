@@ -1,0 +1,248 @@
+//! Which generation runs on which interface, and the step from one to the next.
+//!
+//! Every interface has a pinned link to the XDP program (and, where a policy has marks, one to the tc program). The
+//! step is `bpf_link_update` on each: a packet runs the old program or the new one, whole, and none runs neither.
+
+use std::{collections::BTreeMap, fs, io};
+
+use aya::{EbpfError, programs::ProgramError};
+use octroi_gate::host::Compiled;
+
+use super::{
+    attach::{Filters, Slot},
+    bpffs::{BpffsError, Pins},
+    counters::Counters,
+    interfaces::{self, Interface, Mode},
+    program::{Program, ProgramOptions},
+};
+use crate::config;
+
+/// Why the kernel side could not be set up or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DataplaneError {
+    /// The directory of pins.
+    #[error(transparent)]
+    Bpffs(#[from] BpffsError),
+    /// A map could not be made.
+    #[error("make the map {name} of {bytes} bytes: {error}{}", privilege_hint(.error))]
+    Map {
+        /// Its name.
+        name: &'static str,
+        /// The size of its value.
+        bytes: usize,
+        /// The kernel's reason.
+        error: io::Error,
+    },
+    /// The eBPF object could not be loaded.
+    #[error("load the eBPF object: {0}")]
+    Object(EbpfError),
+    /// The object lacks something: it belongs to another version.
+    #[error("the eBPF object has no {name}: it was built for another version")]
+    Missing {
+        /// What.
+        name: &'static str,
+    },
+    /// The verifier refused a program.
+    #[error("load the program {name}: {}", with_sources(.error))]
+    Verifier {
+        /// The program.
+        name: &'static str,
+        /// The verifier's words.
+        error: ProgramError,
+    },
+    /// A test run failed.
+    #[error("test run of a frame of {bytes} bytes: {}", with_sources(.error))]
+    TestRun {
+        /// The frame's length.
+        bytes: usize,
+        /// The kernel's reason.
+        error: ProgramError,
+    },
+    /// A program could not be attached.
+    #[error("attach XDP to {interface}: {reason}")]
+    Attach {
+        /// The interface.
+        interface: String,
+        /// Why, and what helps.
+        reason: String,
+    },
+    /// A running link could not be given the new program.
+    #[error("replace the program on {interface}: {reason}")]
+    Replace {
+        /// The interface.
+        interface: String,
+        /// Why.
+        reason: String,
+    },
+    /// Interfaces could not be listed.
+    #[error("list network interfaces: {0}")]
+    Interfaces(io::Error),
+}
+
+/// An interface that is filtered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Filtered {
+    /// Its name.
+    pub name: String,
+    /// How the program is attached, as the kernel reports it.
+    pub mode: Mode,
+    /// The program for fragments runs, because of a large MTU.
+    frags: bool,
+}
+
+/// What runs in the kernel.
+#[derive(Debug)]
+pub struct Dataplane {
+    pins: Pins,
+    counters: Counters,
+    current: Program,
+    /// By interface index.
+    filtered: BTreeMap<u32, Filtered>,
+    filters: Filters,
+    options: ProgramOptions,
+}
+
+impl Dataplane {
+    /// Loads the first generation. Nothing is attached yet.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn load(pins: Pins, compiled: &Compiled, options: ProgramOptions) -> Result<Self, DataplaneError> {
+        let (current, counters) = Program::load(&pins, compiled, None, options)?;
+        let counters = counters.ok_or(DataplaneError::Missing { name: "COUNTERS" })?;
+        let (filtered, filters) = (BTreeMap::new(), Filters::default());
+        Ok(Self { pins, counters, current, filtered, filters, options })
+    }
+
+    /// The counters of all generations.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The interfaces that are filtered, by index.
+    #[must_use]
+    pub const fn filtered(&self) -> &BTreeMap<u32, Filtered> {
+        &self.filtered
+    }
+
+    /// Loads a generation beside the running one and, once it is whole, steps to it on every interface.
+    ///
+    /// # Errors
+    /// When it cannot be loaded or some interface does not take it; then the old one runs on everywhere.
+    pub fn replace(&mut self, compiled: &Compiled) -> Result<(), DataplaneError> {
+        let (mut new, _) = Program::load(&self.pins, compiled, Some(&self.counters), self.options)?;
+        self.forget_vanished()?;
+        // The tc program first: all it does is to act on what the new XDP program leaves for it.
+        if new.marks {
+            for (&index, filtered) in &self.filtered {
+                self.filters.attach(&self.pins, &mut new, index, &filtered.name)?;
+            }
+        }
+        for (done, (&index, filtered)) in self.filtered.iter().enumerate() {
+            let slot = Slot { pins: &self.pins, index, name: &filtered.name };
+            if let Err(error) = slot.update(&mut new, filtered.frags) {
+                for (&index, filtered) in self.filtered.iter().take(done) {
+                    let slot = Slot { pins: &self.pins, index, name: &filtered.name };
+                    if let Err(error) = slot.update(&mut self.current, filtered.frags) {
+                        tracing::error!(%error, "step back to the generation before");
+                    }
+                }
+                return Err(error);
+            }
+        }
+        if !new.marks {
+            for &index in self.filtered.keys() {
+                self.filters.detach(&self.pins, index);
+            }
+        }
+        self.current = new;
+        Ok(())
+    }
+
+    /// Attaches the running generation to an interface, or takes over what an earlier daemon left there.
+    ///
+    /// # Errors
+    /// When the interface does not take it, or runs somebody else's XDP program; then nothing of ours stays there.
+    pub fn attach(&mut self, interface: &Interface, wanted: config::Mode) -> Result<Mode, DataplaneError> {
+        let slot = Slot { pins: &self.pins, index: interface.index, name: &interface.name };
+        let frags = match interface.xdp {
+            Some(attached) => slot.take_over(&mut self.current, attached)?,
+            None => slot.attach(&mut self.current, wanted, interface.mtu)?,
+        };
+        let finish = || -> Result<Mode, DataplaneError> {
+            if self.current.marks {
+                self.filters.attach(&self.pins, &mut self.current, interface.index, &interface.name)?;
+            }
+            slot.mode(wanted)
+        };
+        match finish() {
+            Ok(mode) => {
+                self.filtered.insert(interface.index, Filtered { name: interface.name.clone(), mode, frags });
+                Ok(mode)
+            }
+            Err(error) => {
+                self.detach(interface.index);
+                Err(error)
+            }
+        }
+    }
+
+    /// Drops what belonged to interfaces that are gone, and follows renames; the names of those that are gone.
+    ///
+    /// # Errors
+    /// When interfaces cannot be listed.
+    pub fn forget_vanished(&mut self) -> Result<Vec<String>, DataplaneError> {
+        let present = interfaces::list().map_err(DataplaneError::Interfaces)?;
+        let mut gone = Vec::new();
+        for index in self.filtered.keys().copied().collect::<Vec<_>>() {
+            match present.iter().find(|interface| interface.index == index) {
+                Some(interface) => {
+                    if let Some(filtered) = self.filtered.get_mut(&index) {
+                        filtered.name.clone_from(&interface.name);
+                    }
+                }
+                None => {
+                    gone.extend(self.filtered.get(&index).map(|filtered| filtered.name.clone()));
+                    self.detach(index);
+                }
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Detaches from an interface: no packet there is judged any more.
+    pub fn detach(&mut self, index: u32) {
+        self.filters.detach(&self.pins, index);
+        // The pin held the link; without it the kernel detaches the program.
+        let _ = fs::remove_file(self.pins.path(&super::attach::pin_name("xdp", index)));
+        self.filtered.remove(&index);
+    }
+
+    /// Detaches from every interface.
+    pub fn detach_all(&mut self) {
+        for index in self.filtered.keys().copied().collect::<Vec<_>>() {
+            self.detach(index);
+        }
+        self.pins.remove_if_empty();
+    }
+}
+
+/// An error with the errors behind it, which hold the kernel's reason.
+pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn privilege_hint(error: &io::Error) -> &'static str {
+    if error.raw_os_error() == Some(libc::EPERM) { "; octroi needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON" } else { "" }
+}

@@ -1,0 +1,19 @@
+//! The kernel objects: the only part of octroi that talks to eBPF.
+//!
+//! A *generation* is a loaded pair of programs with tables, classes and constants of its own ([`program`]). It is made
+//! whole beside the running one; then each interface's pinned link is told to run the new program ([`links`]), which
+//! is atomic for every packet. Counters are shared by all generations.
+
+mod attach;
+pub mod bpffs;
+pub mod counters;
+pub mod interfaces;
+pub mod links;
+pub mod program;
+mod sys;
+
+pub use attach::remove_pins;
+pub use counters::Counters;
+pub use interfaces::{Attached, Interface, Mode};
+pub use links::{Dataplane, DataplaneError};
+pub use program::{Program, ProgramOptions};

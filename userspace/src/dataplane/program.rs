@@ -1,0 +1,219 @@
+//! One generation in the kernel: programs, tables, classes, constants.
+
+use std::{io, time::Duration};
+
+use aya::{
+    Btf, Ebpf, EbpfLoader, include_bytes_aligned,
+    maps::MapData,
+    programs::{SchedClassifier, TestRun, TestRunOptions, Xdp},
+};
+use octroi_abi::{Class, Constants, Notes, name};
+use octroi_gate::host::Compiled;
+
+use super::{
+    DataplaneError,
+    bpffs::Pins,
+    counters::Counters,
+    sys::{self, Mapped},
+};
+
+/// The eBPF object, built by `cargo xtask build`.
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/octroi.bpf.o"));
+
+/// What a load may ask for beyond the policy.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct ProgramOptions {
+    /// Never try metadata; the tc program decides again.
+    pub no_metadata: bool,
+    /// Note the slot of each packet, for test runs.
+    pub trace: bool,
+}
+
+/// A loaded generation.
+#[derive(Debug)]
+pub struct Program {
+    pub(super) ebpf: Ebpf,
+    pub(super) marks: bool,
+    notes: Mapped,
+}
+
+/// What one test run of a frame gave.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TestResult {
+    /// The XDP action.
+    pub action: u32,
+    /// The slot it was counted in; only with [`ProgramOptions::trace`].
+    pub slot: u32,
+    /// The frame afterwards.
+    pub frame: Vec<u8>,
+}
+
+impl Program {
+    /// Loads a compiled policy beside whatever runs. `counters` are those of the running generations; `None` makes new
+    /// ones, which come back with the program.
+    ///
+    /// # Errors
+    /// When the kernel refuses a map or a program; the error has the verifier's words.
+    pub fn load(
+        pins: &Pins,
+        compiled: &Compiled,
+        counters: Option<&Counters>,
+        options: ProgramOptions,
+    ) -> Result<(Self, Option<Counters>), DataplaneError> {
+        let scratch = pins.scratch()?;
+        let constants = Constants {
+            no_metadata: u32::from(options.no_metadata),
+            trace: u32::from(options.trace),
+            ..compiled.constants()
+        };
+        // Data sections are made here, in the size that the policy needs, filled, and handed to the loader by pin.
+        let classes = bytes_of_classes(&compiled.classes);
+        let sections: [(&str, &[u8]); 4] = [
+            (name::TABLE_V4, &compiled.tables.v4),
+            (name::TABLE_V6, &compiled.tables.v6),
+            (name::CLASSES, &classes),
+            (name::NOTES, &[0; size_of::<Notes>()]),
+        ];
+        let mut paths = Vec::new();
+        let mut notes = None;
+        for (section, bytes) in sections {
+            let error = |error: io::Error| DataplaneError::Map { name: section, bytes: bytes.len(), error };
+            let path = scratch.path(&section[1..].replace('.', "_"));
+            let fd = sys::create_mappable(section.trim_start_matches(".bss."), bytes.len()).map_err(error)?;
+            let mut mapped = Mapped::new(&fd, bytes.len()).map_err(error)?;
+            mapped.write(bytes);
+            let map = MapData::from_fd(fd).map_err(|reason| error(io::Error::other(reason)))?;
+            map.pin(&path).map_err(|reason| error(io::Error::other(reason)))?;
+            if section == name::NOTES {
+                notes = Some(mapped);
+            }
+            paths.push((section, path));
+        }
+        if let Some(counters) = counters {
+            let path = scratch.path("counters");
+            counters.data().pin(&path).map_err(|error| DataplaneError::Map {
+                name: name::COUNTERS,
+                bytes: 0,
+                error: io::Error::other(error),
+            })?;
+            paths.push((name::COUNTERS, path));
+        }
+        let constants = bytes_of_constants(&constants);
+        // Reading the kernel's own types takes longer than all the rest, and these programs need none of them.
+        let no_types: Option<&Btf> = None;
+        let mut loader = EbpfLoader::new();
+        loader.btf(no_types).override_global(name::CONSTANTS, constants.as_slice(), true);
+        for (section, path) in paths {
+            loader.map_pin_path(section, path);
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(DataplaneError::Object)?;
+        let new_counters = match counters {
+            Some(_) => None,
+            None => Some(Counters::new(
+                ebpf.take_map(name::COUNTERS).ok_or(DataplaneError::Missing { name: name::COUNTERS })?,
+            )),
+        };
+        let marks = compiled.classes.iter().any(|class| class.mark != 0);
+        let notes = notes.ok_or(DataplaneError::Missing { name: name::NOTES })?;
+        let mut program = Self { ebpf, marks, notes };
+        program.load_programs()?;
+        Ok((program, new_counters))
+    }
+
+    fn load_programs(&mut self) -> Result<(), DataplaneError> {
+        let verifier = |name| move |error| DataplaneError::Verifier { name, error };
+        self.xdp(false)?.load().map_err(verifier(name::XDP_PROGRAM))?;
+        if self.marks {
+            self.tc()?.load().map_err(verifier(name::TC_PROGRAM))?;
+        }
+        Ok(())
+    }
+
+    /// The XDP program: the one for frames in one buffer, or the one for fragments.
+    pub(super) fn xdp(&mut self, frags: bool) -> Result<&mut Xdp, DataplaneError> {
+        let name = if frags { name::XDP_FRAGS_PROGRAM } else { name::XDP_PROGRAM };
+        let program = self.ebpf.program_mut(name).ok_or(DataplaneError::Missing { name })?;
+        program.try_into().map_err(|_| DataplaneError::Missing { name })
+    }
+
+    /// The program for fragments, loaded: only interfaces with a large MTU need it.
+    pub(super) fn xdp_frags(&mut self) -> Result<&mut Xdp, DataplaneError> {
+        let program = self.xdp(true)?;
+        if program.fd().is_err() {
+            program
+                .load()
+                .map_err(|error| DataplaneError::Verifier { name: name::XDP_FRAGS_PROGRAM, error })?;
+        }
+        Ok(program)
+    }
+
+    pub(super) fn tc(&mut self) -> Result<&mut SchedClassifier, DataplaneError> {
+        let name = name::TC_PROGRAM;
+        let program = self.ebpf.program_mut(name).ok_or(DataplaneError::Missing { name })?;
+        program.try_into().map_err(|_| DataplaneError::Missing { name })
+    }
+
+    /// Runs the XDP program on one frame, which the kernel wants to be 14 bytes long at least.
+    ///
+    /// # Errors
+    /// When the kernel refuses the run.
+    pub fn test_run(&mut self, frame: &[u8]) -> Result<TestResult, DataplaneError> {
+        let mut out = vec![0; frame.len() + 64];
+        let result = self
+            .xdp(false)?
+            .test_run(TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..TestRunOptions::new() })
+            .map_err(|error| DataplaneError::TestRun { bytes: frame.len(), error })?;
+        out.truncate(result.data_size_out as usize);
+        let slot = self.notes.read_u32(std::mem::offset_of!(Notes, last_slot));
+        Ok(TestResult { action: result.return_value, slot, frame: out })
+    }
+
+    /// Runs the XDP program `repeat` times on one frame; the kernel's figure for the time of one run.
+    ///
+    /// # Errors
+    /// When the kernel refuses the run.
+    pub fn time(&mut self, frame: &[u8], repeat: u32) -> Result<Duration, DataplaneError> {
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+        let result = self
+            .xdp(false)?
+            .test_run(options)
+            .map_err(|error| DataplaneError::TestRun { bytes: frame.len(), error })?;
+        Ok(result.duration)
+    }
+}
+
+fn bytes_of_classes(classes: &[Class]) -> Vec<u8> {
+    let one = |class: &Class| {
+        let mut bytes = [0; size_of::<Class>()];
+        bytes[0..4].copy_from_slice(&class.slot.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&class.mark.to_ne_bytes());
+        bytes[8] = class.verdict;
+        bytes[9] = class.dscp;
+        bytes
+    };
+    classes.iter().flat_map(one).collect()
+}
+
+fn bytes_of_constants(constants: &Constants) -> Vec<u8> {
+    let Constants {
+        root_v4,
+        root_v6,
+        root_v6_other,
+        first_split,
+        splits,
+        limit_v4,
+        limit_v6,
+        last_class,
+        malformed_pass,
+        marks,
+        no_metadata,
+        trace,
+    } = *constants;
+    [
+        root_v4, root_v6, root_v6_other, first_split, splits, limit_v4, limit_v6, last_class, malformed_pass, marks,
+        no_metadata, trace,
+    ]
+    .iter()
+    .flat_map(|field: &u32| field.to_ne_bytes())
+    .collect()
+}

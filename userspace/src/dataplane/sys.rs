@@ -1,0 +1,102 @@
+//! System calls that aya does not offer: a map of any size that can be mapped into memory, and mapping it.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    ptr::{self, NonNull},
+};
+
+/// The part of `union bpf_attr` that BPF_MAP_CREATE reads (include/uapi/linux/bpf.h), up to the map's name.
+#[repr(C)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
+    numa_node: u32,
+    map_name: [u8; 16],
+}
+
+const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_F_MMAPABLE: u32 = 1 << 10;
+
+/// Creates an array of one element of `value_size` bytes that can be mapped into memory.
+pub(super) fn create_mappable(name: &str, value_size: usize) -> io::Result<OwnedFd> {
+    let mut map_name = [0; 16];
+    for (to, from) in map_name[..15].iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    let attributes = MapCreate {
+        map_type: BPF_MAP_TYPE_ARRAY,
+        key_size: 4,
+        value_size: u32::try_from(value_size).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?,
+        max_entries: 1,
+        map_flags: BPF_F_MMAPABLE,
+        inner_map_fd: 0,
+        numa_node: 0,
+        map_name,
+    };
+    // SAFETY: the kernel reads `size_of` bytes of a structure that lives until the call returns.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_MAP_CREATE, &raw const attributes, size_of::<MapCreate>())
+    };
+    match i32::try_from(fd) {
+        // SAFETY: a descriptor that the call just opened, owned by nobody else.
+        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A map's only element, mapped into memory and shared with the kernel.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone, and it is only reached through it.
+unsafe impl Send for Mapped {}
+// SAFETY: shared access only reads single words, volatile.
+unsafe impl Sync for Mapped {}
+
+impl Mapped {
+    /// Maps the first `length` bytes of the element.
+    pub(super) fn new(map: &impl AsFd, length: usize) -> io::Result<Self> {
+        let fd = map.as_fd().as_raw_fd();
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+        let start = unsafe {
+            libc::mmap(ptr::null_mut(), length, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, fd, 0)
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::EFAULT))?;
+        Ok(Self { start, length })
+    }
+
+    /// Copies `bytes` to the element's beginning.
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.length, "{} bytes into {}", bytes.len(), self.length);
+        // SAFETY: the mapping is at least that long, asserted above, and does not overlap `bytes`.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr(), bytes.len()) };
+    }
+
+    /// The u32, in the host's byte order, at byte offset `at`, a multiple of 4.
+    pub(super) fn read_u32(&self, at: usize) -> u32 {
+        assert!(at.is_multiple_of(4) && at + 4 <= self.length, "offset {at} of {}", self.length);
+        // SAFETY: within the mapping and aligned, asserted above.
+        let address = unsafe { self.start.as_ptr().add(at) };
+        // SAFETY: as above; volatile, since the kernel writes there.
+        unsafe { ptr::read_volatile(address.cast()) }
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` made, which nobody can reach any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}

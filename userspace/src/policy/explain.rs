@@ -1,0 +1,249 @@
+//! Why an address meets its verdict: the gate's own decision, with the reasons written out.
+
+use std::net::IpAddr;
+
+use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Databases,
+    decide::{Mismatch, Subject, decide, mismatch, skips_rules},
+    layers::{Facts, Layers},
+    sets::Memberships,
+};
+use crate::{
+    config::{Config, Rule},
+    geoip::special::Special,
+};
+
+/// Why an address meets its verdict.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct Explanation {
+    /// The address.
+    pub address: String,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// The largest prefix around the address about which the same is known.
+    pub prefix: String,
+    /// ISO code, where a database places it.
+    pub country: Option<String>,
+    /// Number of the autonomous system.
+    pub asn: Option<u32>,
+    /// Its name.
+    pub organization: Option<String>,
+    /// Kinds of anonymizer; this version knows none.
+    pub anonymous: Vec<String>,
+    /// The verdict.
+    pub verdict: String,
+    /// The rule that decided; none: the default.
+    pub rule: Option<String>,
+    /// What decided, in words.
+    pub because: String,
+    /// Every rule, and why it matched or not.
+    pub rules: Vec<RuleLookedAt>,
+    /// The databases that were asked.
+    pub databases: Vec<Asked>,
+}
+
+/// One rule's part in an explanation.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct RuleLookedAt {
+    /// Its name.
+    pub name: String,
+    /// Its action.
+    pub action: String,
+    /// `observe` or `enforce`.
+    pub stage: String,
+    /// Whether it matches the address.
+    pub matched: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// A database that was asked.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct Asked {
+    /// `country` or `asn`.
+    pub kind: String,
+    /// Its file, or `embedded`.
+    pub path: String,
+    /// When it was built, RFC 3339.
+    pub built: String,
+}
+
+/// Explains addresses by one policy.
+pub struct Explainer<'a> {
+    config: &'a Config,
+    databases: &'a Databases,
+    memberships: Memberships,
+    v4: Layers<u32>,
+    v6: Layers<u128>,
+    asked: Vec<Asked>,
+}
+
+/// The verdict on an address and what it rests on, without the reasons.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Brief {
+    /// See [`Explanation::prefix`].
+    pub prefix: IpNetwork,
+    /// `unknown`, `local` or an ISO code.
+    pub location: String,
+    /// Number of the autonomous system.
+    pub asn: Option<u32>,
+    /// The verdict's word.
+    pub verdict: &'static str,
+    /// The rule that decided.
+    pub rule: Option<String>,
+}
+
+impl<'a> Explainer<'a> {
+    /// Prepares to explain.
+    #[must_use]
+    pub fn new(config: &'a Config, databases: &'a Databases) -> Self {
+        let mut memberships = Memberships::new(config.rules.len());
+        let v4 = Layers::new(config, databases, &mut memberships, |_| true);
+        let v6 = Layers::new(config, databases, &mut memberships, |_| true);
+        let asked = databases.all().map(|database| Asked {
+            kind: database.kind.as_str().into(),
+            path: database.origin.to_string(),
+            built: crate::time::text(database.built),
+        });
+        Self { config, databases, memberships, v4, v6, asked: asked.to_vec() }
+    }
+
+    /// The verdict on an address. An IPv4-mapped IPv6 address is looked at as what it is on the wire: IPv6.
+    #[must_use]
+    pub fn brief(&self, address: IpAddr) -> Brief {
+        let (facts, prefix) = self.facts(address);
+        let subject = self.subject(&facts);
+        let decision = decide(self.config, &subject);
+        Brief {
+            prefix,
+            location: subject.location().to_string(),
+            asn: subject.asn(),
+            verdict: decision.verdict.as_str(),
+            rule: decision.rule.map(|rule| self.config.rules[rule].name.clone()),
+        }
+    }
+
+    /// The verdict on an address, and why.
+    #[must_use]
+    pub fn explain(&self, address: IpAddr) -> Explanation {
+        let (facts, prefix) = self.facts(address);
+        let subject = self.subject(&facts);
+        let decision = decide(self.config, &subject);
+        let skipped = skips_rules(self.config, &subject);
+        let mut decided = skipped;
+        let rules = self.config.rules.iter().enumerate().map(|(index, rule)| {
+            let mismatch = mismatch(index, rule, &subject);
+            let matched = mismatch.is_none();
+            let reason = match mismatch {
+                _ if skipped => "not looked at: local sources pass (policy.local = \"pass\")".to_owned(),
+                Some(key) => reason(key, rule, &subject),
+                None if decided => "matches, but a rule above decided".to_owned(),
+                None if rule.observe => "matches; it only observes".to_owned(),
+                None => "matches, and decides".to_owned(),
+            };
+            decided |= matched && !rule.observe;
+            RuleLookedAt {
+                name: rule.name.clone(),
+                action: rule.action.as_str().into(),
+                stage: if rule.observe { "observe" } else { "enforce" }.into(),
+                matched: matched && !skipped,
+                reason,
+            }
+        });
+        let special = facts.special.is_some();
+        let because = match decision.rule {
+            Some(rule) => format!("rule \"{}\"", self.config.rules[rule].name),
+            None if skipped => "local sources pass (policy.local = \"pass\")".into(),
+            None => format!("no rule matches, and policy.default is \"{}\"", decision.verdict.as_str()),
+        };
+        Explanation {
+            address: address.to_string(),
+            family: if address.is_ipv4() { "ipv4" } else { "ipv6" }.into(),
+            prefix: prefix.to_string(),
+            country: subject.country.country.filter(|_| !special).map(|code| code.as_str().to_owned()),
+            asn: subject.asn(),
+            organization: subject.asn.organization.as_deref().filter(|_| !special).map(str::to_owned),
+            anonymous: Vec::new(),
+            verdict: decision.verdict.as_str().into(),
+            rule: decision.rule.map(|rule| self.config.rules[rule].name.clone()),
+            because,
+            rules: rules.collect(),
+            databases: self.asked.clone(),
+        }
+    }
+
+    fn facts(&self, address: IpAddr) -> (Facts, IpNetwork) {
+        match address {
+            IpAddr::V4(address) => {
+                let key = u32::from(address);
+                let (facts, first, last) = self.v4.at(key);
+                let length = prefix_length(32, |host| {
+                    let mask = u32::MAX.checked_shl(host).unwrap_or(0);
+                    key & mask >= first && key | !mask <= last
+                });
+                (facts, Ipv4Network::new_checked(address, length).map_or_else(|| address.into(), masked_v4))
+            }
+            IpAddr::V6(address) => {
+                let key = u128::from(address);
+                let (facts, first, last) = self.v6.at(key);
+                let length = prefix_length(128, |host| {
+                    let mask = u128::MAX.checked_shl(host).unwrap_or(0);
+                    key & mask >= first && key | !mask <= last
+                });
+                (facts, Ipv6Network::new_checked(address, length).map_or_else(|| address.into(), masked_v6))
+            }
+        }
+    }
+
+    fn subject(&self, facts: &Facts) -> Subject<'_> {
+        Subject {
+            special: facts.special,
+            country: &self.databases.country.records[facts.country as usize],
+            asn: &self.databases.asn.records[facts.asn as usize],
+            membership: self.memberships.get(facts.membership),
+        }
+    }
+}
+
+/// The length of the largest prefix whose host part `fits`.
+fn prefix_length(width: u8, fits: impl Fn(u32) -> bool) -> u8 {
+    (0..width).find(|&length| fits(u32::from(width - length))).unwrap_or(width)
+}
+
+fn masked_v4(network: Ipv4Network) -> IpNetwork {
+    Ipv4Network::new_checked(network.network(), network.prefix()).unwrap_or(network).into()
+}
+
+fn masked_v6(network: Ipv6Network) -> IpNetwork {
+    Ipv6Network::new_checked(network.network(), network.prefix()).unwrap_or(network).into()
+}
+
+fn reason(key: Mismatch, rule: &Rule, subject: &Subject<'_>) -> String {
+    let location = match subject.location() {
+        super::decide::Location::Country(code) => format!("{} ({})", code.as_str(), code.name()),
+        super::decide::Location::Unknown if subject.special == Some(Special::Unknown) => {
+            "unknown (special-purpose space, which no database decides)".to_owned()
+        }
+        other => other.to_string(),
+    };
+    let asn = subject.asn().map_or_else(|| "in no known autonomous system".to_owned(), |asn| format!("in AS{asn}"));
+    match key {
+        Mismatch::Local => "the source is local, so rules about countries and networks do not concern it".into(),
+        Mismatch::Country => format!("country is {location}, not among those of the rule"),
+        Mismatch::NotCountry => format!("country is {location}, which not_country names"),
+        Mismatch::Continent => {
+            let continent = subject.continent().map_or("unknown", |continent| continent.as_str());
+            format!("continent is {continent}, not among those of the rule")
+        }
+        Mismatch::Asn => format!("the address is {asn}, not among those of the rule"),
+        Mismatch::NotAsn => format!("the address is {asn}, which not_asn names"),
+        Mismatch::Cidr => {
+            let count = rule.source.cidr.as_ref().map_or(0, Vec::len);
+            format!("in none of the rule's {count} prefixes (cidr)")
+        }
+        Mismatch::NotCidr => "in a prefix that not_cidr names".into(),
+    }
+}

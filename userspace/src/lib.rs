@@ -4,6 +4,7 @@
 //! a policy (`config` → `geoip` → `policy` → `dataplane`), a number (`dataplane` → `metrics`, `status`), and
 //! a command (`commands`). The packet's own way is in the crate `octroi-gate`.
 
+pub mod address;
 pub mod commands;
 pub mod config;
 pub mod country;

@@ -4,6 +4,8 @@ use std::{collections::HashMap, hash::BuildHasherDefault, vec, vec::Vec};
 
 use super::{ARRAY8, ARRAY16, LIST, MAX_DEPTH, MAX_LIST, NODE, Roots};
 
+const _: () = assert!(Shape::V4.list <= MAX_LIST && Shape::V6.list <= MAX_LIST);
+
 /// Both images and where look-ups in them start.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tables {

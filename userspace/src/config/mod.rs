@@ -1,1 +1,203 @@
-//! Configuration: what was typed (`raw`), and what holds (`Config`).
+//! The configuration file: what was typed (`raw`), and what holds (`Config`); after that nothing is validated
+//! again. Everything that is wrong with a file is reported together.
+
+mod check;
+mod dscp;
+mod error;
+mod interface;
+mod key;
+mod network;
+mod place;
+mod raw;
+mod read;
+mod rule;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+pub use error::{ConfigErrors, Problem};
+pub use interface::{InterfacePattern, PatternError};
+pub use key::{Key, reference};
+pub use place::{Place, PlaceSet};
+pub use rule::{Action, Rule};
+pub use source::Source;
+
+use error::{Problems, quoted};
+use raw::RawConfig;
+
+/// A configuration that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The file, as it was named when it was opened.
+    pub path: PathBuf,
+    /// The interfaces to filter; at least one pattern, each once.
+    pub interfaces: Vec<InterfacePattern>,
+    /// How XDP is attached.
+    pub mode: Mode,
+    /// Databases.
+    pub geoip: GeoIp,
+    /// What happens where no rule decides.
+    pub policy: Defaults,
+    /// Where metrics are served; `None` for nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// Where the daemon is reached, and where it keeps its pins.
+    pub control: Control,
+    /// The rules, in the file's order; the first that matches decides. May be empty.
+    pub rules: Vec<Rule>,
+}
+
+/// How XDP is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Native; generic, with a warning, where the driver has no native mode.
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+/// Paths of the databases, relative ones already joined to the configuration's folder. Whether the files exist
+/// is not known yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GeoIp {
+    /// Address to country; `None` for the embedded table.
+    pub country: Option<PathBuf>,
+    /// Address to autonomous system; `None` for the embedded table.
+    pub asn: Option<PathBuf>,
+    /// Address to kinds of anonymizer; `None` for no such knowledge.
+    pub anonymous: Option<PathBuf>,
+}
+
+/// `[policy]`: what happens where no rule decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// The verdict when no rule matches.
+    pub default: DefaultVerdict,
+    /// Private, link-local, loopback, multicast and unspecified sources.
+    pub local: Local,
+    /// Packets too short for their own headers.
+    pub malformed: Malformed,
+}
+
+/// The verdict when no rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultVerdict {
+    /// The packet goes on.
+    Pass,
+    /// The packet is dropped.
+    Drop,
+}
+
+/// What happens to packets from local sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// They go on; no rule is looked at.
+    Pass,
+    /// The rules are looked at, as for any other source.
+    Rules,
+}
+
+/// What happens to packets that are too short for their own headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// They are dropped.
+    Drop,
+    /// They go on.
+    Pass,
+}
+
+/// `[control]`; both paths are absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// The socket that commands talk to the daemon through; at most 107 bytes.
+    pub socket: PathBuf,
+    /// The directory on a bpffs for what outlives the daemon.
+    pub pins: PathBuf,
+}
+
+impl Config {
+    /// Whether the interface of that name is to be filtered.
+    #[must_use]
+    pub fn wants(&self, interface: &str) -> bool {
+        self.interfaces.iter().any(|pattern| pattern.matches(interface))
+    }
+
+    /// Reads and checks the file. Relative paths of databases in it start at the file's folder.
+    pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+        let bytes = std::fs::read(path)
+            .map_err(|error| ConfigErrors::unreadable(path, format!("not read: {}", reason(&error))))?;
+        let text = match std::str::from_utf8(&bytes) {
+            Ok(text) => text,
+            Err(error) => return Err(not_utf8(&bytes, error.valid_up_to(), path)),
+        };
+        Self::parse(text, path)
+    }
+
+    /// Checks `text` as the contents of the file at `path`, which need not exist.
+    pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
+        // A byte order mark is no character of the first line.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut problems = Problems::new(text);
+        let document = match DeTable::parse(text) {
+            Ok(document) => document,
+            Err(error) => {
+                let span = error.span().unwrap_or(text.len()..text.len());
+                problems.report(&span, syntax_message(&error, text.get(span.clone()).unwrap_or_default()));
+                return Err(problems.finish(path).expect_err("one problem was reported"));
+            }
+        };
+        let raw = RawConfig::read(document.get_ref(), &mut problems);
+        let config = check::check(&raw, path, &mut problems);
+        problems.finish(path)?;
+        Ok(config)
+    }
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { default: DefaultVerdict::Pass, local: Local::Pass, malformed: Malformed::Drop }
+    }
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { socket: "/run/octroi/octroi.sock".into(), pins: "/sys/fs/bpf/octroi".into() }
+    }
+}
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9462));
+
+/// What kept a file from being read, and the next step where one is known.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file; create it, or name another with -c FILE".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; run as a user who may read it, or name another with -c FILE".to_owned()
+        }
+        io::ErrorKind::IsADirectory => "it is a directory; name the file in it with -c FILE".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The parser's words, with the key that they are about where they do not name it.
+fn syntax_message(error: &toml::de::Error, at: &str) -> String {
+    match error.message() {
+        "duplicate key" => format!("not TOML: duplicate key {}", quoted(at)),
+        message => format!("not TOML: {message}"),
+    }
+}
+
+/// The bytes before `valid` are UTF-8, and those at it are not.
+fn not_utf8(bytes: &[u8], valid: usize, path: &Path) -> ConfigErrors {
+    let shown = String::from_utf8_lossy(bytes);
+    let mut problems = Problems::new(&shown);
+    problems.report(&(valid..valid + 1), "not UTF-8 text; save the file as UTF-8");
+    problems.finish(path).expect_err("one problem was reported")
+}

@@ -180,7 +180,7 @@ impl Filters {
     fn try_attach(&mut self, pins: &Pins, program: &mut Program, index: u32, name: &str) -> Result<(), String> {
         let text = |error: ProgramError| with_sources(&error);
         let tc = program.tc().map_err(|error| error.to_string())?;
-        if !KernelVersion::at_least(6, 6, 0) {
+        if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
             let id = match self.legacy.remove(&index) {
                 Some(link) => tc.attach_to_link(link).map_err(text)?,
                 None => {

@@ -116,7 +116,6 @@ fn attached(xdp: &[LinkXdp]) -> Option<Attached> {
 }
 
 /// Tells when interfaces appear, vanish, or change.
-#[derive(Debug)]
 pub struct Changes {
     socket: TokioSocket,
 }

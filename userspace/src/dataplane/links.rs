@@ -170,13 +170,12 @@ impl Dataplane {
             Some(attached) => slot.take_over(&mut self.current, attached)?,
             None => slot.attach(&mut self.current, wanted, interface.mtu)?,
         };
-        let finish = || -> Result<Mode, DataplaneError> {
-            if self.current.marks {
-                self.filters.attach(&self.pins, &mut self.current, interface.index, &interface.name)?;
-            }
-            slot.mode(wanted)
+        let marks = if self.current.marks {
+            self.filters.attach(&self.pins, &mut self.current, interface.index, &interface.name)
+        } else {
+            Ok(())
         };
-        match finish() {
+        match marks.and_then(|()| slot.mode(wanted)) {
             Ok(mode) => {
                 self.filtered.insert(interface.index, Filtered { name: interface.name.clone(), mode, frags });
                 Ok(mode)

@@ -160,8 +160,8 @@ pub(crate) fn mismatch(index: usize, rule: &Rule, subject: &Subject<'_>) -> Opti
     let asn = subject.asn();
     let failed = |given: bool, holds: bool| given && !holds;
     let checks = [
-        (Mismatch::Country, source.country.as_ref().is_some_and(|set| !set.contains(&place))),
-        (Mismatch::NotCountry, source.not_country.as_ref().is_some_and(|set| set.contains(&place))),
+        (Mismatch::Country, source.country.as_ref().is_some_and(|set| !set.contains(place))),
+        (Mismatch::NotCountry, source.not_country.as_ref().is_some_and(|set| set.contains(place))),
         (
             Mismatch::Continent,
             source.continent.as_ref().is_some_and(|set| !subject.continent().is_some_and(|own| set.contains(&own))),

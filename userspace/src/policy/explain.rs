@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -178,22 +178,12 @@ impl<'a> Explainer<'a> {
     fn facts(&self, address: IpAddr) -> (Facts, IpNetwork) {
         match address {
             IpAddr::V4(address) => {
-                let key = u32::from(address);
-                let (facts, first, last) = self.v4.at(key);
-                let length = prefix_length(32, |host| {
-                    let mask = u32::MAX.checked_shl(host).unwrap_or(0);
-                    key & mask >= first && key | !mask <= last
-                });
-                (facts, Ipv4Network::new_checked(address, length).map_or_else(|| address.into(), masked_v4))
+                let (facts, first, last) = self.v4.at(address.into());
+                (facts, largest_prefix(address.into(), 32, u32::from(address).into(), first.into(), last.into()))
             }
             IpAddr::V6(address) => {
-                let key = u128::from(address);
-                let (facts, first, last) = self.v6.at(key);
-                let length = prefix_length(128, |host| {
-                    let mask = u128::MAX.checked_shl(host).unwrap_or(0);
-                    key & mask >= first && key | !mask <= last
-                });
-                (facts, Ipv6Network::new_checked(address, length).map_or_else(|| address.into(), masked_v6))
+                let (facts, first, last) = self.v6.at(address.into());
+                (facts, largest_prefix(address.into(), 128, address.into(), first, last))
             }
         }
     }
@@ -208,17 +198,17 @@ impl<'a> Explainer<'a> {
     }
 }
 
-/// The length of the largest prefix whose host part `fits`.
-fn prefix_length(width: u8, fits: impl Fn(u32) -> bool) -> u8 {
-    (0..width).find(|&length| fits(u32::from(width - length))).unwrap_or(width)
-}
-
-fn masked_v4(network: Ipv4Network) -> IpNetwork {
-    Ipv4Network::new_checked(network.network(), network.prefix()).unwrap_or(network).into()
-}
-
-fn masked_v6(network: Ipv6Network) -> IpNetwork {
-    Ipv6Network::new_checked(network.network(), network.prefix()).unwrap_or(network).into()
+/// The largest prefix around an address that lies within `first..=last`; all of them as numbers of `width` bits.
+fn largest_prefix(address: IpAddr, width: u8, key: u128, first: u128, last: u128) -> IpNetwork {
+    let fits = |length: &u8| {
+        let host = (1u128 << (width - length).min(127)) - 1;
+        // The whole of IPv6 has more addresses than the shift can count.
+        let host = if width - length == 128 { u128::MAX } else { host };
+        key & !host >= first && key | host <= last
+    };
+    let length = (0..=width).find(fits).unwrap_or(width);
+    let network = IpNetwork::new(address, length).expect("the length is at most the family's width");
+    IpNetwork::new(network.network(), length).expect("as above")
 }
 
 fn reason(key: Mismatch, rule: &Rule, subject: &Subject<'_>) -> String {

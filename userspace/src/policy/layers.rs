@@ -1,7 +1,8 @@
 //! What is known about an address, in layers, each as runs over the whole family; and all layers merged.
 
-use super::sets::{Key, Memberships};
+use super::sets::Memberships;
 use crate::{
+    address::Key,
     config::Config,
     geoip::special::{self, Special},
     policy::Databases,

@@ -4,61 +4,7 @@ use std::collections::HashMap;
 
 use ipnetwork::IpNetwork;
 
-use crate::config::Rule;
-
-/// A key of an address family, as a number: `u32` or `u128`, most significant bit first.
-pub(crate) trait Key: Copy + Ord + std::hash::Hash + std::fmt::Debug {
-    /// The first address.
-    const FIRST: Self;
-    /// The last address.
-    const LAST: Self;
-    /// The address after this one; `None` after the last.
-    fn next(self) -> Option<Self>;
-    /// The address before this one, which is not the first.
-    fn before(self) -> Self;
-    /// The range of a network of this family; `None` for the other family.
-    fn range(network: &IpNetwork) -> Option<(Self, Self)>;
-}
-
-impl Key for u32 {
-    const FIRST: Self = 0;
-    const LAST: Self = Self::MAX;
-
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-
-    fn before(self) -> Self {
-        self - 1
-    }
-
-    fn range(network: &IpNetwork) -> Option<(Self, Self)> {
-        match network {
-            IpNetwork::V4(network) => Some((network.network().into(), network.broadcast().into())),
-            IpNetwork::V6(_) => None,
-        }
-    }
-}
-
-impl Key for u128 {
-    const FIRST: Self = 0;
-    const LAST: Self = Self::MAX;
-
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-
-    fn before(self) -> Self {
-        self - 1
-    }
-
-    fn range(network: &IpNetwork) -> Option<(Self, Self)> {
-        match network {
-            IpNetwork::V6(network) => Some((network.network().into(), network.broadcast().into())),
-            IpNetwork::V4(_) => None,
-        }
-    }
-}
+use crate::{address::Key, config::Rule};
 
 /// Which sets an address is in: bit n stands for set n. A rule's `cidr` is set 2r, its `not_cidr` set 2r + 1.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

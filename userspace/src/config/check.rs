@@ -1,0 +1,156 @@
+//! From what was typed to what holds: everything but the rules.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::error::{Problems, quoted};
+use super::interface::InterfacePattern;
+use super::key::{nearest, one_of};
+use super::raw::{RawConfig, RawControl, RawGeoIp, RawPolicy};
+use super::read::{At, Field};
+use super::{Config, Control, DefaultVerdict, Defaults, GeoIp, Local, Malformed, Mode, rule};
+
+/// Reports what is wrong with `raw`. What is wrong has its default in the result, which counts only where
+/// nothing was reported.
+pub(super) fn check(raw: &RawConfig, path: &Path, problems: &mut Problems<'_>) -> Config {
+    let modes = [("auto", Mode::Auto), ("native", Mode::Native), ("generic", Mode::Generic)];
+    Config {
+        path: path.to_owned(),
+        interfaces: interfaces(&raw.interfaces, problems),
+        mode: choice(&raw.mode, "mode", &modes, &[], problems).unwrap_or(Mode::Auto),
+        geoip: geoip(&raw.geoip, path, problems),
+        policy: policy(&raw.policy, problems),
+        metrics: metrics(&raw.listen, problems),
+        control: control(&raw.control, problems),
+        rules: rule::check(&raw.rules, problems),
+    }
+}
+
+/// The one of `choices` that was typed; `planned` ones are refused as not supported yet. `None` where nothing
+/// was typed, or where something was reported.
+pub(super) fn choice<T: Copy>(
+    field: &Field<String>,
+    name: &str,
+    choices: &[(&str, T)],
+    planned: &[&str],
+    problems: &mut Problems<'_>,
+) -> Option<T> {
+    let At { value: typed, span } = field.given()?;
+    if let Some(&(_, value)) = choices.iter().find(|(choice, _)| choice == typed) {
+        return Some(value);
+    }
+    let names: Vec<&str> = choices.iter().map(|&(choice, _)| choice).collect();
+    let message = if planned.contains(&typed.as_str()) {
+        format!("{name} {typed:?} is not supported yet (this version knows: {})", names.join(", "))
+    } else {
+        let hint = nearest(typed, names.iter().copied()).map(|near| format!("; did you mean {near:?}?"));
+        let hint = hint.unwrap_or_default();
+        format!("{name} {} is unknown; expected {}{hint}", quoted(typed), one_of(&names))
+    };
+    problems.report(span, message);
+    None
+}
+
+fn interfaces(field: &Field<Vec<At<String>>>, problems: &mut Problems<'_>) -> Vec<InterfacePattern> {
+    if matches!(field, Field::Absent) {
+        let message = "no interfaces to filter; add interfaces = [\"eth0\"] at the top of the file, with names that \
+                       `ip -brief link` lists";
+        problems.report(&(0..0), message);
+    }
+    let mut patterns = Vec::new();
+    for At { value, span } in field.given().into_iter().flat_map(|list| &list.value) {
+        match InterfacePattern::parse(value) {
+            // Named twice is still one interface.
+            Ok(pattern) if patterns.contains(&pattern) => {}
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => problems.report(span, format!("interface {} {error}", quoted(value))),
+        }
+    }
+    patterns
+}
+
+fn geoip(raw: &RawGeoIp, path: &Path, problems: &mut Problems<'_>) -> GeoIp {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut database = |field: &Field<String>, name: &str| {
+        let At { value, span } = field.given()?;
+        if value.is_empty() {
+            let message =
+                format!("geoip.{name} is empty; name a file, or leave the key out for the embedded table");
+            problems.report(span, message);
+        }
+        no_zero(value, &format!("geoip.{name}"), span, problems);
+        Some(folder.join(value))
+    };
+    GeoIp {
+        country: database(&raw.country, "country"),
+        asn: database(&raw.asn, "asn"),
+        // Refused by the reader as not supported yet.
+        anonymous: None,
+    }
+}
+
+fn policy(raw: &RawPolicy, problems: &mut Problems<'_>) -> Defaults {
+    let verdicts = [("pass", DefaultVerdict::Pass), ("drop", DefaultVerdict::Drop)];
+    let locals = [("pass", Local::Pass), ("rules", Local::Rules)];
+    let malformed = [("drop", Malformed::Drop), ("pass", Malformed::Pass)];
+    let standard = Defaults::default();
+    Defaults {
+        default: choice(&raw.default, "policy.default", &verdicts, &[], problems).unwrap_or(standard.default),
+        local: choice(&raw.local, "policy.local", &locals, &[], problems).unwrap_or(standard.local),
+        malformed: choice(&raw.malformed, "policy.malformed", &malformed, &[], problems)
+            .unwrap_or(standard.malformed),
+    }
+}
+
+fn metrics(listen: &Field<String>, problems: &mut Problems<'_>) -> Option<SocketAddr> {
+    let Some(At { value, span }) = listen.given() else { return Some(super::DEFAULT_LISTEN) };
+    if value.is_empty() {
+        return None;
+    }
+    let address = value.parse().ok();
+    if address.is_none() {
+        let message = format!(
+            "metrics.listen {} is not ADDRESS:PORT, such as 127.0.0.1:9462 or [::1]:9462, nor \"\" for none",
+            quoted(value)
+        );
+        problems.report(span, message);
+    }
+    address
+}
+
+fn control(raw: &RawControl, problems: &mut Problems<'_>) -> Control {
+    // sun_path has 108 bytes, with the final zero.
+    const LONGEST_SOCKET: usize = 107;
+    let standard = Control::default();
+    if let Some(At { value, span }) = raw.socket.given()
+        && value.len() > LONGEST_SOCKET
+    {
+        let length = value.len();
+        let message =
+            format!("control.socket has {length} bytes; a socket's path has at most {LONGEST_SOCKET}");
+        problems.report(span, message);
+    }
+    Control {
+        socket: absolute(&raw.socket, "control.socket", &standard.socket, problems),
+        pins: absolute(&raw.pins, "control.pins", &standard.pins, problems),
+    }
+}
+
+fn absolute(field: &Field<String>, name: &str, standard: &Path, problems: &mut Problems<'_>) -> PathBuf {
+    let Some(At { value, span }) = field.given() else { return standard.to_owned() };
+    let path = PathBuf::from(value);
+    if !path.is_absolute() {
+        let example = standard.display();
+        let message = format!("{name} {} is not an absolute path, such as {example}", quoted(value));
+        problems.report(span, message);
+    }
+    no_zero(value, name, span, problems);
+    path
+}
+
+/// The system takes no path with a zero byte, and says so only when the file is opened.
+fn no_zero(value: &str, name: &str, span: &super::error::Span, problems: &mut Problems<'_>) {
+    if value.contains('\0') {
+        problems.report(span, format!("{name} {} contains a zero byte, which no path can", quoted(value)));
+    }
+}

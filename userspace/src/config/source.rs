@@ -1,0 +1,90 @@
+//! A rule's `source`: which addresses the rule is about.
+
+use ipnetwork::IpNetwork;
+
+use super::error::Problems;
+use super::network;
+use super::place::{self, PlaceSet};
+use super::raw::RawSource;
+use super::read::{At, Field};
+use crate::country::Continent;
+
+/// Which sources a rule is about. Keys are ANDed, values within a key ORed; at least one key is there, and no
+/// list is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// Every source, as far as the other keys match too.
+    pub any: bool,
+    /// Located in one of these.
+    pub country: Option<PlaceSet>,
+    /// Located in none of these; an unknown place matches unless the set contains it.
+    pub not_country: Option<PlaceSet>,
+    /// Located on one of these.
+    pub continent: Option<Vec<Continent>>,
+    /// Announced by one of these autonomous systems, 1..=u32::MAX.
+    pub asn: Option<Vec<u32>>,
+    /// Announced by none of these autonomous systems, 1..=u32::MAX.
+    pub not_asn: Option<Vec<u32>>,
+    /// Within one of these; no bit is set after a prefix length, and none is IPv4-mapped.
+    pub cidr: Option<Vec<IpNetwork>>,
+    /// Within none of these; as in `cidr`.
+    pub not_cidr: Option<Vec<IpNetwork>>,
+}
+
+/// Reports what is wrong with `raw`; the result counts only where nothing was reported.
+pub(super) fn check(raw: &At<RawSource>, label: &str, problems: &mut Problems<'_>) -> Source {
+    let RawSource { empty, any, country, not_country, continent, asn, not_asn, cidr, not_cidr } = &raw.value;
+    if *empty {
+        let message = format!("the source of {label} is empty; for every source, write {{ any = true }}");
+        problems.report(&raw.span, message);
+    }
+    if let Some(At { value: false, span }) = any.given() {
+        problems.report(span, "any = false matches nothing; leave \"any\" out, or write any = true");
+    }
+    let mut places = |field: &Field<_>| {
+        let read = list(field, problems, |text: &String| place::place(text));
+        read.and_then(PlaceSet::new)
+    };
+    Source {
+        any: any.given().is_some(),
+        country: places(country),
+        not_country: places(not_country),
+        continent: list(continent, problems, |text| place::continent(text)),
+        asn: list(asn, problems, |&number| as_number(number)),
+        not_asn: list(not_asn, problems, |&number| as_number(number)),
+        cidr: list(cidr, problems, |text| networks(text)),
+        not_cidr: list(not_cidr, problems, |text| networks(text)),
+    }
+}
+
+/// Converts each element, and reports each one that cannot be.
+fn list<R, T>(
+    field: &Field<Vec<At<R>>>,
+    problems: &mut Problems<'_>,
+    convert: impl Fn(&R) -> Result<T, String>,
+) -> Option<Vec<T>> {
+    let elements = &field.given()?.value;
+    let mut converted = Vec::with_capacity(elements.len());
+    for element in elements {
+        match convert(&element.value) {
+            Ok(value) => converted.push(value),
+            Err(message) => problems.report(&element.span, message),
+        }
+    }
+    Some(converted)
+}
+
+fn as_number(number: i128) -> Result<u32, String> {
+    match u32::try_from(number) {
+        // RFC 7607: nobody may announce from AS 0.
+        Ok(0) => Err("AS number 0 announces nothing; expected an integer from 1 to 4294967295".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => {
+            Err(format!("AS number {number} is out of range; expected an integer from 1 to 4294967295"))
+        }
+    }
+}
+
+fn networks(text: &str) -> Result<IpNetwork, String> {
+    network::parse(text).map_err(|error| format!("network {} {error}", super::error::quoted(text)))
+}

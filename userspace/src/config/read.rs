@@ -184,8 +184,8 @@ impl<'t, 'i> Table<'t, 'i> {
             Some(converted) => Field::Given(At { value: converted, span: value.span() }, key.span()),
             None => {
                 let message = format!("{name:?} is {}; expected {expected}", describe(value.get_ref()));
-                let hint = if expected.starts_with("a list of strings") {
-                    as_list(value.get_ref())
+                let hint = if expected.starts_with("a list") {
+                    as_list(value.get_ref(), expected)
                 } else {
                     without_quotes(value.get_ref())
                 };
@@ -227,8 +227,17 @@ fn describe(value: &DeValue<'_>) -> String {
     }
 }
 
-fn as_list(value: &DeValue<'_>) -> String {
-    value.as_str().map(|text| format!("; write [{}]", quoted(text))).unwrap_or_default()
+/// The next step where one value stands for a list of one.
+fn as_list(value: &DeValue<'_>, expected: &str) -> String {
+    match value {
+        DeValue::String(text) if expected.starts_with("a list of strings") => {
+            format!("; write [{}]", quoted(text))
+        }
+        DeValue::Integer(integer) if expected.starts_with("a list of integers") => {
+            format!("; write [{integer}]")
+        }
+        _ => String::new(),
+    }
 }
 
 /// The next step where a number or boolean stands in quotes, or a number is written `"AS123"`.

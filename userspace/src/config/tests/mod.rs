@@ -1,0 +1,201 @@
+//! Tests of whole files: helpers, and what holds where nothing is wrong.
+
+mod example;
+mod messages;
+mod random;
+mod values;
+
+use std::num::NonZeroU32;
+
+use super::*;
+use crate::country::{Continent, CountryCode};
+
+const MINIMAL: &str = "interfaces = [\"eth0\"]\n";
+
+fn parse(text: &str) -> Result<Config, ConfigErrors> {
+    Config::parse(text, Path::new("/etc/octroi/octroi.toml"))
+}
+
+/// The configuration of `text` after the interfaces.
+fn accepted(text: &str) -> Config {
+    parse(&format!("{MINIMAL}{text}")).expect("a valid configuration")
+}
+
+/// All that is printed about `text`, the whole file.
+fn refused(text: &str) -> String {
+    Config::parse(text, Path::new("f.toml")).expect_err(text).to_string()
+}
+
+/// The messages about `text` after the interfaces, without positions.
+fn messages(text: &str) -> Vec<String> {
+    let errors = parse(&format!("{MINIMAL}{text}")).expect_err(text);
+    errors.problems().iter().map(|problem| problem.message().to_owned()).collect()
+}
+
+/// The messages about a rule that consists of `keys`.
+fn rule_messages(keys: &str) -> Vec<String> {
+    messages(&format!("[[rule]]\n{keys}"))
+}
+
+/// The messages about `keys` in a source.
+fn source_messages(keys: &str) -> Vec<String> {
+    rule_messages(&format!("name = \"r\"\naction = \"drop\"\nsource = {{ {keys} }}"))
+}
+
+fn source_of(keys: &str) -> Source {
+    let config = accepted(&format!("[[rule]]\nname = \"r\"\naction = \"drop\"\nsource = {{ {keys} }}"));
+    config.rules[0].source.clone()
+}
+
+fn action_of(keys: &str) -> Action {
+    accepted(&format!("[[rule]]\nname = \"r\"\nsource = {{ any = true }}\n{keys}")).rules[0].action
+}
+
+fn country(code: &str) -> Place {
+    Place::Country(CountryCode::parse(code).expect(code))
+}
+
+#[test]
+fn interfaces_alone_give_the_defaults() {
+    assert_eq!(
+        accepted(""),
+        Config {
+            path: "/etc/octroi/octroi.toml".into(),
+            interfaces: vec![InterfacePattern::parse("eth0").expect("a name")],
+            mode: Mode::Auto,
+            geoip: GeoIp { country: None, asn: None, anonymous: None },
+            policy: Defaults {
+                default: DefaultVerdict::Pass,
+                local: Local::Pass,
+                malformed: Malformed::Drop
+            },
+            metrics: Some("127.0.0.1:9462".parse().expect("an address")),
+            control: Control { socket: "/run/octroi/octroi.sock".into(), pins: "/sys/fs/bpf/octroi".into() },
+            rules: Vec::new(),
+        }
+    );
+}
+
+#[test]
+fn every_setting_is_read() {
+    let config = parse(
+        r#"
+        interfaces = ["eth0", "wan*", "eth0"]
+        mode = "native"
+        [geoip]
+        country = "country.mmdb"
+        asn = "/usr/share/GeoIP/asn.mmdb"
+        [policy]
+        default = "drop"
+        local = "rules"
+        malformed = "pass"
+        [metrics]
+        listen = "[::1]:9000"
+        [control]
+        socket = "/tmp/o.sock"
+        pins = "/sys/fs/bpf/other"
+        "#,
+    )
+    .expect("a valid configuration");
+    let interfaces: Vec<&str> = config.interfaces.iter().map(InterfacePattern::as_str).collect();
+    assert_eq!(interfaces, ["eth0", "wan*"]);
+    assert_eq!(config.mode, Mode::Native);
+    assert_eq!(config.geoip.country, Some("/etc/octroi/country.mmdb".into()));
+    assert_eq!(config.geoip.asn, Some("/usr/share/GeoIP/asn.mmdb".into()));
+    assert_eq!(
+        config.policy,
+        Defaults { default: DefaultVerdict::Drop, local: Local::Rules, malformed: Malformed::Pass }
+    );
+    assert_eq!(config.metrics, Some("[::1]:9000".parse().expect("an address")));
+    assert_eq!(config.control, Control { socket: "/tmp/o.sock".into(), pins: "/sys/fs/bpf/other".into() });
+    assert_eq!(accepted("mode = \"generic\"\nmetrics.listen = \"\"").metrics, None);
+}
+
+#[test]
+fn rules_are_read_in_order() {
+    let config = accepted(
+        r#"
+        [[rule]]
+        name = "partner"
+        source = { country = ["cn"], asn = [58593] }
+        action = "pass"
+        note = "contract 4711, bd@example.org"
+
+        [[rule]]
+        name = "trial"
+        action = "drop"
+        observe = true
+        [rule.source]
+        not_country = ["AT", "unknown"]
+        continent = ["EU", "as"]
+        not_asn = [1, 4294967295]
+        cidr = ["192.0.2.0/24", "2001:db8::1"]
+        not_cidr = ["192.0.2.7"]
+        "#,
+    );
+    let [partner, trial] = config.rules.as_slice() else { panic!("two rules: {:?}", config.rules) };
+    assert_eq!(
+        partner,
+        &Rule {
+            name: "partner".to_owned(),
+            source: Source {
+                country: PlaceSet::new([country("CN")]),
+                asn: Some(vec![58593]),
+                ..Source::default()
+            },
+            action: Action::Pass,
+            observe: false,
+            note: Some("contract 4711, bd@example.org".to_owned()),
+        }
+    );
+    let network = |text: &str| text.parse().expect("a network");
+    assert_eq!(
+        trial,
+        &Rule {
+            name: "trial".to_owned(),
+            source: Source {
+                any: false,
+                country: None,
+                not_country: PlaceSet::new([country("AT"), Place::Unknown]),
+                continent: Some(["EU", "AS"].map(|code| Continent::parse(code).expect(code)).to_vec()),
+                asn: None,
+                not_asn: Some(vec![1, u32::MAX]),
+                cidr: Some(vec![network("192.0.2.0/24"), network("2001:db8::1/128")]),
+                not_cidr: Some(vec![network("192.0.2.7/32")]),
+            },
+            action: Action::Drop,
+            observe: true,
+            note: None,
+        }
+    );
+}
+
+#[test]
+fn any_stands_alone_or_with_other_keys() {
+    assert_eq!(source_of("any = true"), Source { any: true, ..Source::default() });
+    assert!(source_of("any = true, asn = [1]").any);
+}
+
+#[test]
+fn tags_take_a_mark_a_dscp_or_both() {
+    let mark = NonZeroU32::new;
+    assert_eq!(
+        action_of("action = \"tag\"\nmark = 0xffffffff"),
+        Action::Tag { mark: mark(u32::MAX), dscp: None }
+    );
+    assert_eq!(action_of("action = \"tag\"\ndscp = 63"), Action::Tag { mark: None, dscp: Some(63) });
+    assert_eq!(action_of("action = \"tag\"\ndscp = 0"), Action::Tag { mark: None, dscp: Some(0) });
+    assert_eq!(
+        action_of("action = \"tag\"\nmark = 1\ndscp = \"cs1\""),
+        Action::Tag { mark: mark(1), dscp: Some(8) }
+    );
+}
+
+#[test]
+fn a_relative_path_starts_at_the_folder_of_the_file() {
+    let text = format!("{MINIMAL}geoip.country = \"db/c.mmdb\"");
+    let config = Config::parse(&text, Path::new("conf/o.toml")).expect("a valid configuration");
+    assert_eq!(config.geoip.country, Some("conf/db/c.mmdb".into()));
+    let config = Config::parse(&text, Path::new("o.toml")).expect("a valid configuration");
+    assert_eq!(config.geoip.country, Some("db/c.mmdb".into()));
+}

@@ -70,11 +70,6 @@ impl Frame for Packet {
     }
 
     #[inline(always)]
-    fn u8(&self, offset: usize) -> Option<u8> {
-        self.load(offset)
-    }
-
-    #[inline(always)]
     fn be16(&self, offset: usize) -> Option<u16> {
         self.load(offset).map(u16::from_be)
     }

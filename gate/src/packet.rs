@@ -6,12 +6,11 @@
 /// Read access to a frame, in the host's byte order after the read.
 ///
 /// In the kernel this is the packet between `data` and `data_end`, on the host a slice. Every method returns `None`
-/// where the frame ends before the last byte asked for.
+/// where the frame ends before the last byte asked for. (There is no read of one byte: the kernel's verifier does not
+/// take the comparison that LLVM makes of its bounds check.)
 pub trait Frame {
     /// The frame's length in bytes, Ethernet header included.
     fn length(&self) -> usize;
-    /// The byte at `offset`.
-    fn u8(&self, offset: usize) -> Option<u8>;
     /// The big-endian 16-bit number at `offset`.
     fn be16(&self, offset: usize) -> Option<u16>;
     /// The big-endian 32-bit number at `offset`.
@@ -118,16 +117,13 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Parsed {
 /// RFC 791.
 #[inline(always)]
 fn ipv4<F: Frame + ?Sized>(frame: &F, header: usize) -> Parsed {
-    // The last field first: where it is there, so are the others.
-    let (Some(_), Some(start), Some(fragment), Some(time_and_protocol), Some(source)) = (
-        frame.be32(header + 16),
-        frame.be32(header),
-        frame.be16(header + 6),
-        frame.be16(header + 8),
-        frame.be32(header + 12),
-    ) else {
-        return Parsed::Malformed;
-    };
+    // One after the other, the last first: where it is there, so are the others.
+    let Some(_) = frame.be32(header + 16) else { return Parsed::Malformed };
+    let Some(start) = frame.be32(header) else { return Parsed::Malformed };
+    let Some(fragment) = frame.be16(header + 6) else { return Parsed::Malformed };
+    let Some(time_and_protocol) = frame.be16(header + 8) else { return Parsed::Malformed };
+    let Some(source) = frame.be32(header + 12) else { return Parsed::Malformed };
+    let protocol = (time_and_protocol & 0xff) as u8;
     let version = start >> 28;
     let header_length = ((start >> 24) & 0xf) as usize * 4;
     let total_length = (start & 0xffff) as usize;
@@ -139,7 +135,6 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, header: usize) -> Parsed {
         return Parsed::Malformed;
     }
     let end = frame.length().min(header + total_length);
-    let protocol = (time_and_protocol & 0xff) as u8;
     let port = match Fragment::of_ipv4(fragment) {
         Fragment::Later => None,
         Fragment::First => port_if_there(frame, protocol, transport, end),
@@ -161,19 +156,19 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, header: usize) -> Parsed {
 /// RFC 8200.
 #[inline(always)]
 fn ipv6<F: Frame + ?Sized>(frame: &F, header: usize) -> Parsed {
-    let (Some(_), Some(start), Some(length_and_next), Some((high, low))) =
-        (frame.be32(header + 36), frame.be16(header), frame.be32(header + 4), frame.be128(header + 8))
-    else {
-        return Parsed::Malformed;
-    };
+    let Some(_) = frame.be32(header + 36) else { return Parsed::Malformed };
+    let Some(start) = frame.be16(header) else { return Parsed::Malformed };
+    let Some(payload) = frame.be16(header + 4) else { return Parsed::Malformed };
+    let Some(next_and_hops) = frame.be16(header + 6) else { return Parsed::Malformed };
+    let Some((high, low)) = frame.be128(header + 8) else { return Parsed::Malformed };
     if start >> 12 != 6 {
         return Parsed::Malformed;
     }
     let transport = header + 40;
-    let payload = (length_and_next >> 16) as usize;
+    let first = (next_and_hops >> 8) as u8;
+    let payload = payload as usize;
     // 0: a jumbogram (RFC 2675), or a segment that the NIC merged beyond 64 KiB.
     let end = if payload == 0 { frame.length() } else { frame.length().min(transport + payload) };
-    let first = ((length_and_next >> 8) & 0xff) as u8;
     let chain = walk(frame, first, transport, end);
     let packet = |protocol, destination_port| {
         Parsed::Ip(Packet { source: Source::V6 { high, low }, header, protocol, destination_port })
@@ -189,7 +184,7 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, header: usize) -> Parsed {
             if at + transport_header(protocol) > end {
                 return Parsed::Malformed;
             }
-            if protocol == protocol::ICMPV6 && matches!(frame.u8(at), Some(133..=137)) {
+            if protocol == protocol::ICMPV6 && matches!(frame.be16(at).map(|start| start >> 8), Some(133..=137)) {
                 return Parsed::NeighbourDiscovery;
             }
             packet(Some(protocol), port_if_there(frame, protocol, at, end))
@@ -245,10 +240,11 @@ fn walk<F: Frame + ?Sized>(frame: &F, mut next: u8, mut at: usize, end: usize) -
             protocol::FRAGMENT => 0,
             _ => return Chain::End { protocol: next, at, fragment },
         };
-        let start = if at + 8 > end { None } else { frame.be32(at) };
-        let Some(start) = start else {
-            return if fragment == Fragment::None { Chain::Cut } else { Chain::Unknown };
-        };
+        let cut = if fragment == Fragment::None { Chain::Cut } else { Chain::Unknown };
+        if at + 8 > end {
+            return cut;
+        }
+        let Some(start) = frame.be32(at) else { return cut };
         next = (start >> 24) as u8;
         let units = ((start >> 16) & 0xff) as usize;
         at += match unit {
@@ -305,10 +301,6 @@ const fn transport_header(protocol: u8) -> usize {
 impl Frame for [u8] {
     fn length(&self) -> usize {
         self.len()
-    }
-
-    fn u8(&self, offset: usize) -> Option<u8> {
-        self.get(offset).copied()
     }
 
     fn be16(&self, offset: usize) -> Option<u16> {

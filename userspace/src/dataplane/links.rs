@@ -227,8 +227,19 @@ impl Dataplane {
     }
 }
 
-/// An error with the errors behind it, which hold the kernel's reason.
+/// An error with the errors behind it, which hold the kernel's reason. Of the verifier's log, only the end: that is
+/// where its reason is.
 pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
+    const LINES: usize = 12;
+    let text = whole_text(error);
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.len() <= LINES + 1 {
+        return text;
+    }
+    format!("{}\n…\n{}", lines[0], lines[lines.len() - LINES..].join("\n"))
+}
+
+fn whole_text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

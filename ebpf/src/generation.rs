@@ -1,7 +1,8 @@
 //! The generation that this program was loaded with: constants, tables and classes.
 //!
 //! Each is a static in a data section of its own, which the loader backs with a map of the right size. So a load from
-//! a table is a load, without a look-up of a map before it.
+//! a table is a load, without a look-up of a map before it. Every load is volatile: this program never writes what the
+//! loader fills, so the compiler would take it for the zeros that are declared here.
 
 use octroi_abi::{Class, Constants, Notes};
 use octroi_gate::{
@@ -99,7 +100,9 @@ impl Generation for Loaded {
             return UNDEFINED;
         }
         // SAFETY: `number` is at most the last class, and the map behind CLASSES holds it.
-        unsafe { *(&raw const CLASSES).cast::<Class>().add(number as usize) }
+        let class = unsafe { (&raw const CLASSES).cast::<Class>().add(number as usize) };
+        // SAFETY: as above.
+        unsafe { core::ptr::read_volatile(class) }
     }
 
     #[inline(always)]
@@ -147,7 +150,7 @@ impl Table {
         // SAFETY: `at` is within the limit, after which the image goes on for longer than any `T` is.
         let address = unsafe { self.start.add(at as usize) };
         // SAFETY: as above; the image's parts are aligned to what they hold.
-        unsafe { *address.cast::<T>() }
+        unsafe { core::ptr::read_volatile(address.cast::<T>()) }
     }
 }
 

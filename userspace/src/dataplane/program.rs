@@ -66,7 +66,7 @@ impl Program {
             trace: u32::from(options.trace),
             ..compiled.constants()
         };
-        // Data sections are made here, in the size that the policy needs, filled, and handed to the loader by pin.
+        // Data sections are made here, in the size that the policy needs, and handed to the loader by pin.
         let classes = bytes_of_classes(&compiled.classes);
         let sections: [(&str, &[u8]); 4] = [
             (name::TABLE_V4, &compiled.tables.v4),
@@ -75,18 +75,14 @@ impl Program {
             (name::NOTES, &[0; size_of::<Notes>()]),
         ];
         let mut paths = Vec::new();
-        let mut notes = None;
+        let mut filled = Vec::new();
         for (section, bytes) in sections {
             let error = |error: io::Error| DataplaneError::Map { name: section, bytes: bytes.len(), error };
             let path = scratch.path(&section[1..].replace('.', "_"));
             let fd = sys::create_mappable(section.trim_start_matches(".bss."), bytes.len()).map_err(error)?;
-            let mut mapped = Mapped::new(&fd, bytes.len()).map_err(error)?;
-            mapped.write(bytes);
+            filled.push((Mapped::new(&fd, bytes.len()).map_err(error)?, bytes));
             let map = MapData::from_fd(fd).map_err(|reason| error(io::Error::other(reason)))?;
             map.pin(&path).map_err(|reason| error(io::Error::other(reason)))?;
-            if section == name::NOTES {
-                notes = Some(mapped);
-            }
             paths.push((section, path));
         }
         if let Some(counters) = counters {
@@ -107,6 +103,10 @@ impl Program {
             loader.map_pin_path(section, path);
         }
         let mut ebpf = loader.load(OBJECT).map_err(DataplaneError::Object)?;
+        // Only now: the loader writes the object's zeros into every data section.
+        for (mapped, bytes) in &mut filled {
+            mapped.write(bytes);
+        }
         let new_counters = match counters {
             Some(_) => None,
             None => Some(Counters::new(
@@ -114,7 +114,7 @@ impl Program {
             )),
         };
         let marks = compiled.classes.iter().any(|class| class.mark != 0);
-        let notes = notes.ok_or(DataplaneError::Missing { name: name::NOTES })?;
+        let (notes, _) = filled.pop().ok_or(DataplaneError::Missing { name: name::NOTES })?;
         let mut program = Self { ebpf, marks, notes };
         program.load_programs()?;
         Ok((program, new_counters))

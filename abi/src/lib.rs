@@ -128,7 +128,7 @@ pub struct Constants {
     pub marks: u32,
     /// 1: never try metadata; the tc program decides again (for drivers without metadata, and for tests).
     pub no_metadata: u32,
-    /// 1: note the slot of the last packet in [`Notes::last_slot`] (test runs only).
+    /// 1: note slot and verdict of the last packet in [`Notes`] (test runs only).
     pub trace: u32,
 }
 
@@ -143,6 +143,10 @@ pub struct Notes {
     pub metadata_refused: u32,
     /// Slot of the last packet, where [`Constants::trace`] is set.
     pub last_slot: u32,
+    /// Its verdict, as a [`Verdict`]'s number.
+    pub last_verdict: u32,
+    /// Always 0.
+    pub _pad: u32,
 }
 
 /// What XDP leaves in front of a tagged packet for the tc program.
@@ -161,5 +165,5 @@ pub const METADATA_MAGIC: u32 = 0x6f63_7472;
 const _: () = assert!(size_of::<Class>() == 12);
 const _: () = assert!(size_of::<Counter>() == 16);
 const _: () = assert!(size_of::<Constants>() == 48);
-const _: () = assert!(size_of::<Notes>() == 8);
+const _: () = assert!(size_of::<Notes>() == 16);
 const _: () = assert!(size_of::<Metadata>() == 8);

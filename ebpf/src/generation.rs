@@ -6,7 +6,7 @@
 
 use octroi_abi::{Class, Constants, Notes};
 use octroi_gate::{
-    judge::{Generation, UNDEFINED},
+    judge::{Generation, Outcome, UNDEFINED},
     table::{self, Image, Roots},
 };
 
@@ -28,7 +28,7 @@ static mut CLASSES: [Class; 1 << 16] = [UNDEFINED_BYTES; 1 << 16];
 
 #[unsafe(link_section = ".bss.notes")]
 #[unsafe(no_mangle)]
-static mut NOTES: Notes = Notes { metadata_refused: 0, last_slot: 0 };
+static mut NOTES: Notes = Notes { metadata_refused: 0, last_slot: 0, last_verdict: 0, _pad: 0 };
 
 /// Written by the loader before the map behind it is frozen, which makes every field a constant to the verifier.
 #[unsafe(no_mangle)]
@@ -127,11 +127,13 @@ pub(crate) fn metadata_was_refused() -> bool {
     unsafe { core::ptr::read_volatile(&raw const NOTES.metadata_refused) != 0 }
 }
 
-/// Notes the slot of this packet for the test run that sent it.
+/// Notes what became of this packet, for the test run that sent it.
 #[inline(always)]
-pub(crate) fn note_slot(slot: u32) {
+pub(crate) fn note(outcome: &Outcome) {
     // SAFETY: a static of that type, backed by a map.
-    unsafe { core::ptr::write_volatile(&raw mut NOTES.last_slot, slot) };
+    unsafe { core::ptr::write_volatile(&raw mut NOTES.last_slot, outcome.slot) };
+    // SAFETY: as above.
+    unsafe { core::ptr::write_volatile(&raw mut NOTES.last_verdict, outcome.verdict as u32) };
 }
 
 /// A table image behind a static.

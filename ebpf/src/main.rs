@@ -52,7 +52,7 @@ fn gate(ctx: &XdpContext, length: u64) -> u32 {
 fn finish(ctx: *mut xdp_md, packet: Packet, generation: &Loaded, outcome: &Outcome, length: u64) -> u32 {
     count(outcome.slot, length);
     if generation.traces() {
-        generation::note_slot(outcome.slot);
+        generation::note(outcome);
     }
     match outcome.verdict {
         Verdict::Pass => xdp_action::XDP_PASS,

@@ -8,6 +8,8 @@
 extern crate std;
 
 #[cfg(feature = "std")]
+pub mod corpus;
+#[cfg(feature = "std")]
 pub mod host;
 pub mod judge;
 pub mod packet;

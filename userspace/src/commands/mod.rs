@@ -1,5 +1,6 @@
 //! The command line: what each command prints, and how it ends.
 
+mod capture;
 pub mod check;
 pub mod cli;
 pub mod explain;

@@ -7,7 +7,7 @@ use aya::{
     maps::MapData,
     programs::{SchedClassifier, TestRun, TestRunOptions, Xdp},
 };
-use octroi_abi::{Class, Constants, Notes, name};
+use octroi_abi::{Class, Constants, Notes, Verdict, name};
 use octroi_gate::host::Compiled;
 
 use super::{
@@ -44,8 +44,23 @@ pub struct TestResult {
     pub action: u32,
     /// The slot it was counted in; only with [`ProgramOptions::trace`].
     pub slot: u32,
+    /// Whether the program came to tag it; only with [`ProgramOptions::trace`].
+    pub tagged: bool,
     /// The frame afterwards.
     pub frame: Vec<u8>,
+}
+
+impl TestResult {
+    /// The verdict that the program's action stands for.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        const XDP_PASS: u32 = 2;
+        match (self.action, self.tagged) {
+            (XDP_PASS, false) => Verdict::Pass,
+            (XDP_PASS, true) => Verdict::Tag,
+            _ => Verdict::Drop,
+        }
+    }
 }
 
 impl Program {
@@ -165,7 +180,9 @@ impl Program {
             .map_err(|error| DataplaneError::TestRun { bytes: frame.len(), error })?;
         out.truncate(result.data_size_out as usize);
         let slot = self.notes.read_u32(std::mem::offset_of!(Notes, last_slot));
-        Ok(TestResult { action: result.return_value, slot, frame: out })
+        let verdict = self.notes.read_u32(std::mem::offset_of!(Notes, last_verdict));
+        let tagged = verdict == u32::from(Verdict::Tag as u8);
+        Ok(TestResult { action: result.return_value, slot, tagged, frame: out })
     }
 
     /// Runs the XDP program `repeat` times on one frame; the kernel's figure for the time of one run.

@@ -1,0 +1,55 @@
+//! The parser against the corpus, whole and cut.
+
+use octroi_gate::{
+    corpus::{Expect, corpus, truncations},
+    packet::{Frame, Parsed, parse},
+};
+use proptest::prelude::*;
+
+#[test]
+fn every_packet_of_the_corpus_is_what_it_is_named() {
+    let wrong: Vec<_> = corpus()
+        .into_iter()
+        .map(|case| (case.name, Expect::from(parse(case.frame.as_slice())), case.expect))
+        .filter(|(_, found, expected)| found != expected)
+        .collect();
+    assert!(wrong.is_empty(), "(name, found, expected): {wrong:#?}");
+}
+
+#[test]
+fn a_cut_packet_is_malformed_or_still_has_its_source() {
+    let mut cuts = 0;
+    for case in corpus() {
+        for cut in truncations(&case.frame) {
+            cuts += 1;
+            match (Expect::from(parse(cut)), case.expect) {
+                (Expect::Malformed, _) => {}
+                // What is left says less, never something else.
+                (Expect::Ip { source, .. }, Expect::Ip { source: whole, .. }) => assert_eq!(source, whole),
+                (found, expected) => {
+                    let ip = matches!(found, Expect::Ip { .. });
+                    assert!(!ip || expected == Expect::Malformed || expected == Expect::NeighbourDiscovery);
+                }
+            }
+        }
+    }
+    assert!(cuts > 20_000, "only {cuts} cuts");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_have_an_answer_within_the_frame(frame in prop::collection::vec(any::<u8>(), 0..300)) {
+        if let Parsed::Ip(packet) = parse(frame.as_slice()) {
+            prop_assert!(packet.header + 20 <= frame.as_slice().length());
+        }
+    }
+
+    #[test]
+    fn any_headers_behind_an_ip_ethertype_have_an_answer(
+        ethertype in prop::sample::select(vec![[0x08u8, 0x00], [0x86, 0xdd], [0x81, 0x00]]),
+        rest in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(vec![0u8, 43, 44, 51, 60, 0x45, 0x60])], 0..300),
+    ) {
+        let frame = [&[0; 12], &ethertype[..], &rest].concat();
+        let _ = parse(frame.as_slice());
+    }
+}

@@ -1,0 +1,105 @@
+//! Packets of a capture file: pcap or pcapng, Ethernet.
+
+use std::{collections::HashMap, fs::File, path::Path};
+
+use anyhow::{Context, bail};
+use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
+
+/// A captured packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Captured<'a> {
+    /// What was captured of it, from the Ethernet header on.
+    pub frame: &'a [u8],
+    /// Its length on the wire, in bytes.
+    pub length: u64,
+}
+
+/// Room for one block; larger than the largest packet that Linux captures (256 KiB), with options.
+const BUFFER: usize = 1 << 20;
+
+/// Calls `each` for every packet, in order.
+///
+/// # Errors
+/// When the file cannot be read, is damaged or cut short, or holds packets that are not Ethernet; or what `each`
+/// returns.
+pub fn packets(path: &Path, mut each: impl FnMut(Captured<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let name = path.display();
+    let file = File::open(path).with_context(|| format!("open the capture {name}"))?;
+    let mut reader = create_reader(BUFFER, file)
+        .map_err(|error| anyhow::anyhow!("read the capture {name}: neither pcap nor pcapng ({})", text(&error)))?;
+    let mut interfaces: HashMap<u32, Linktype> = HashMap::new();
+    let mut number = 0u64;
+    let mut grew = true;
+    loop {
+        match reader.next() {
+            Ok((size, block)) => {
+                grew = true;
+                let packet = match &block {
+                    PcapBlockOwned::LegacyHeader(header) => {
+                        interfaces.insert(0, header.network);
+                        None
+                    }
+                    PcapBlockOwned::Legacy(packet) => {
+                        Some((0, clip(packet.data, packet.caplen), packet.origlen))
+                    }
+                    PcapBlockOwned::NG(Block::SectionHeader(_)) => {
+                        interfaces.clear();
+                        None
+                    }
+                    PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
+                        let index = u32::try_from(interfaces.len())?;
+                        interfaces.insert(index, interface.linktype);
+                        None
+                    }
+                    PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
+                        Some((packet.if_id, clip(packet.data, packet.caplen), packet.origlen))
+                    }
+                    PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
+                        Some((0, clip(packet.data, packet.origlen), packet.origlen))
+                    }
+                    PcapBlockOwned::NG(_) => None,
+                };
+                if let Some((interface, frame, length)) = packet {
+                    number += 1;
+                    match interfaces.get(&interface) {
+                        Some(&Linktype::ETHERNET) => each(Captured { frame, length: length.into() })?,
+                        Some(other) => bail!(
+                            "packet {number} of {name} has link type {}, and octroi judges Ethernet (1): capture on one interface, \
+                             not on \"any\"",
+                            other.0
+                        ),
+                        None => bail!("packet {number} of {name} was captured on interface {interface}, which the file lacks"),
+                    }
+                }
+                reader.consume(size);
+            }
+            Err(PcapError::Eof) => return Ok(()),
+            Err(PcapError::Incomplete(_)) => {
+                if !grew {
+                    bail!("the capture {name} is cut short after packet {number}");
+                }
+                grew = false;
+                let before = reader.data().len();
+                reader
+                    .refill()
+                    .map_err(|error| anyhow::anyhow!("read the capture {name}: {}", text(&error)))?;
+                grew |= reader.data().len() > before;
+            }
+            Err(error) => bail!("the capture {name} is damaged after packet {number}: {}", text(&error)),
+        }
+    }
+}
+
+/// The captured bytes without padding.
+fn clip(data: &[u8], captured: u32) -> &[u8] {
+    &data[..data.len().min(captured as usize)]
+}
+
+fn text<T: std::fmt::Debug>(error: &PcapError<T>) -> String {
+    match error {
+        PcapError::HeaderNotRecognized => "its first bytes are not known".into(),
+        PcapError::UnexpectedEof => "it ends too early".into(),
+        PcapError::BufferTooSmall => "a block is above 1 MiB".into(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,1 +1,3 @@
-//! tests
+//! octroi end to end: what the tests in `tests/` stand on.
+
+pub mod policy;

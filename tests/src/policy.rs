@@ -1,0 +1,89 @@
+//! Policies for tests: compiled from text, on the host and in the kernel.
+
+use std::path::Path;
+
+use octroi::{
+    config::Config,
+    dataplane::{Program, ProgramOptions, bpffs::Pins},
+    policy::{Databases, compile::compile, slots::Slots},
+};
+use octroi_abi::{Counter, Verdict};
+use octroi_gate::host::Compiled;
+
+/// A compiled policy, and what its slots mean.
+pub struct Policy {
+    /// The configuration.
+    pub config: Config,
+    /// The databases it names, or the embedded ones.
+    pub databases: Databases,
+    /// The bytes.
+    pub compiled: Compiled,
+    /// What is counted where.
+    pub slots: Slots,
+}
+
+impl Policy {
+    /// Compiles a policy; interfaces need not be given.
+    ///
+    /// # Panics
+    /// When it is not valid.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let text = format!("interfaces = [\"none0\"]\n{text}");
+        let config = Config::parse(&text, Path::new("/test.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+        let databases = Databases::open(&config).unwrap_or_else(|error| panic!("{error}"));
+        let mut compilation = compile(&config, &databases).unwrap_or_else(|error| panic!("{error}"));
+        let mut slots = Slots::new();
+        compilation
+            .assign(&mut slots, &[], |_| Counter::default())
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self { config, databases, compiled: compilation.compiled, slots }
+    }
+
+    /// Loads it into the kernel, attached to nothing.
+    ///
+    /// # Panics
+    /// Without the privilege to.
+    #[must_use]
+    pub fn in_kernel(&self) -> Kernel {
+        let base = format!("/sys/fs/bpf/octroi-t{}", std::process::id());
+        let pins = Pins::open(Path::new(&base)).unwrap_or_else(|error| panic!("{error}; run the tests as root"));
+        let options = ProgramOptions { trace: true, no_metadata: false };
+        let loaded = Program::load(&pins, &self.compiled, None, options);
+        pins.remove_if_empty();
+        let (program, _) = loaded.unwrap_or_else(|error| panic!("{error}; run the tests as root"));
+        Kernel { program }
+    }
+}
+
+/// A policy in the kernel.
+pub struct Kernel {
+    program: Program,
+}
+
+/// What an engine did to a frame.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The counter's slot.
+    pub slot: u32,
+}
+
+impl Kernel {
+    /// Runs the program on a frame of at least 14 bytes, which is the least the kernel takes.
+    ///
+    /// # Panics
+    /// When the kernel refuses the run.
+    pub fn judge(&mut self, frame: &[u8]) -> (Judged, Vec<u8>) {
+        let result = self.program.test_run(frame).unwrap_or_else(|error| panic!("{error}"));
+        (Judged { verdict: result.verdict(), slot: result.slot }, result.frame)
+    }
+}
+
+/// What the host's engine does to a frame.
+#[must_use]
+pub fn host(compiled: &Compiled, frame: &[u8]) -> Judged {
+    let outcome = compiled.judge(frame);
+    Judged { verdict: outcome.verdict, slot: outcome.slot }
+}

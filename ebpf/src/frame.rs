@@ -45,7 +45,9 @@ impl Packet {
     /// Writes `dscp` into the IP header at `header`; IPv4's checksum follows.
     #[inline(always)]
     pub(crate) fn write_dscp(&self, header: usize, dscp: u8) {
-        let (Some(start), Some(checksum)) = (self.at::<u16>(header), self.at::<u16>(header + 10)) else { return };
+        let (Some(start), Some(checksum)) = (self.at::<u16>(header), self.at::<u16>(header + 10)) else {
+            return;
+        };
         // SAFETY: `at` compared both bytes with the packet's end.
         let old = u16::from_be(unsafe { *start });
         if old >> 12 == 6 {

@@ -184,7 +184,9 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, header: usize) -> Parsed {
             if at + transport_header(protocol) > end {
                 return Parsed::Malformed;
             }
-            if protocol == protocol::ICMPV6 && matches!(frame.be16(at).map(|start| start >> 8), Some(133..=137)) {
+            if protocol == protocol::ICMPV6
+                && matches!(frame.be16(at).map(|start| start >> 8), Some(133..=137))
+            {
                 return Parsed::NeighbourDiscovery;
             }
             packet(Some(protocol), port_if_there(frame, protocol, at, end))

@@ -15,6 +15,10 @@
 //!
 //! An IPv6 class from `first_split` on is not a class but a /64 whose addresses differ: it has a trie of its own over
 //! the lower 64 bits, in the same image and format.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "an index has at most 16 bits, of which the shift leaves no more"
+)]
 
 use octroi_abi::Constants;
 
@@ -66,10 +70,12 @@ pub const MAX_DEPTH: usize = 16;
 /// The most words of a list.
 pub const MAX_LIST: usize = 16;
 
-pub(crate) const NODE: u32 = 0;
-pub(crate) const ARRAY8: u32 = 1;
-pub(crate) const ARRAY16: u32 = 2;
-pub(crate) const LIST: u32 = 3;
+const NODE: u32 = 0;
+const ARRAY8: u32 = 1;
+const ARRAY16: u32 = 2;
+/// The fourth kind, which the look-up takes for granted where it is none of the others.
+#[cfg(feature = "std")]
+const LIST: u32 = 3;
 
 /// The class of an IPv4 address.
 #[inline(always)]
@@ -138,14 +144,20 @@ impl Image for [u8] {
     }
 
     fn u16(&self, at: u32) -> u16 {
-        self.get(at as usize..).and_then(|rest| rest.first_chunk()).map_or(0, |&bytes| u16::from_ne_bytes(bytes))
+        self.get(at as usize..)
+            .and_then(|rest| rest.first_chunk())
+            .map_or(0, |&bytes| u16::from_ne_bytes(bytes))
     }
 
     fn u32(&self, at: u32) -> u32 {
-        self.get(at as usize..).and_then(|rest| rest.first_chunk()).map_or(0, |&bytes| u32::from_ne_bytes(bytes))
+        self.get(at as usize..)
+            .and_then(|rest| rest.first_chunk())
+            .map_or(0, |&bytes| u32::from_ne_bytes(bytes))
     }
 
     fn u64(&self, at: u32) -> u64 {
-        self.get(at as usize..).and_then(|rest| rest.first_chunk()).map_or(0, |&bytes| u64::from_ne_bytes(bytes))
+        self.get(at as usize..)
+            .and_then(|rest| rest.first_chunk())
+            .map_or(0, |&bytes| u64::from_ne_bytes(bytes))
     }
 }

@@ -30,13 +30,12 @@ impl Policy {
     #[must_use]
     pub fn new(text: &str) -> Self {
         let text = format!("interfaces = [\"none0\"]\n{text}");
-        let config = Config::parse(&text, Path::new("/test.toml")).unwrap_or_else(|errors| panic!("{errors}"));
+        let config =
+            Config::parse(&text, Path::new("/test.toml")).unwrap_or_else(|errors| panic!("{errors}"));
         let databases = Databases::open(&config).unwrap_or_else(|error| panic!("{error}"));
         let mut compilation = compile(&config, &databases).unwrap_or_else(|error| panic!("{error}"));
         let mut slots = Slots::new();
-        compilation
-            .assign(&mut slots, &[], |_| Counter::default())
-            .unwrap_or_else(|error| panic!("{error}"));
+        compilation.assign(&mut slots, &[], |_| Counter::default()).unwrap_or_else(|error| panic!("{error}"));
         Self { config, databases, compiled: compilation.compiled, slots }
     }
 
@@ -47,7 +46,8 @@ impl Policy {
     #[must_use]
     pub fn in_kernel(&self) -> Kernel {
         let base = format!("/sys/fs/bpf/octroi-t{}", std::process::id());
-        let pins = Pins::open(Path::new(&base)).unwrap_or_else(|error| panic!("{error}; run the tests as root"));
+        let pins =
+            Pins::open(Path::new(&base)).unwrap_or_else(|error| panic!("{error}; run the tests as root"));
         let options = ProgramOptions { trace: true, no_metadata: false };
         let loaded = Program::load(&pins, &self.compiled, None, options);
         pins.remove_if_empty();

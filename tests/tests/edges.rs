@@ -39,7 +39,8 @@ fn location(policy: &Policy, address: IpAddr) -> Location {
         IpAddr::V4(address) => policy.compiled.class_v4(address.into()),
         IpAddr::V6(address) => {
             let key = u128::from(address);
-            policy.compiled.class_v6((key >> 64) as u64, key as u64)
+            let halves = |key: u128| u64::try_from(key & u128::from(u64::MAX)).expect("64 bits");
+            policy.compiled.class_v6(halves(key >> 64), halves(key))
         }
     };
     let slot = policy.compiled.class(class).slot;

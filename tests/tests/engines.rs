@@ -63,8 +63,9 @@ fn every_packet_of_the_corpus_is_counted_as_what_it_is() {
 
 #[test]
 fn a_dscp_is_written_with_the_checksum_right_and_nothing_else_changed() {
-    let policy =
-        Policy::new("[[rule]]\nname = \"all\"\nsource = { any = true }\naction = \"tag\"\ndscp = \"AF41\"\n[policy]\nlocal = \"rules\"\n");
+    let policy = Policy::new(
+        "[[rule]]\nname = \"all\"\nsource = { any = true }\naction = \"tag\"\ndscp = \"AF41\"\n[policy]\nlocal = \"rules\"\n",
+    );
     let mut kernel = policy.in_kernel();
     let mut written = 0;
     for case in corpus().into_iter().filter(|case| (14..=3000).contains(&case.frame.len())) {

@@ -1,46 +1,46 @@
-//! Packs a database into the form that travels in the binary: `cargo xtask data` runs it.
+//! Packs databases into the embedded tables: `cargo xtask data` runs this.
 //!
-//! Arguments: `country|asn`, the file to write, the Unix time of the data (0: what the database says), its type, and
-//! the databases to read: one MMDB or CSV, or CSV files of one family each.
+//! `pack KIND DATABASE BUILT OUT`: KIND is `country` or `asn`, DATABASE an MMDB or CSV file, BUILT its date in RFC
+//! 3339 or `-` for the file's own, OUT the file to write. Facts for PROVENANCE.md go to standard output, one
+//! `key: value` a line.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use anyhow::{Context, bail};
-use octroi::geoip::{Database, Kind, embedded};
+use anyhow::{Context as _, bail, ensure};
+use octroi::geoip::{Database, Kind, Origin, embedded};
 
 fn main() -> anyhow::Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [kind, output, built, database_type, first, rest @ ..] = args.as_slice() else {
-        bail!("usage: pack country|asn OUTPUT BUILT TYPE DATABASE…");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [kind, file, built, out] = arguments.as_slice() else {
+        bail!("usage: pack country|asn DATABASE BUILT|- OUT");
     };
     let kind = match kind.as_str() {
         "country" => Kind::Country,
         "asn" => Kind::Asn,
-        other => bail!("{other}: expected country or asn"),
+        other => bail!("kind {other:?} is neither country nor asn"),
     };
-    let mut bytes = fs::read(first).with_context(|| format!("read {first}"))?;
-    let mut path = Path::new(first).to_path_buf();
-    if !rest.is_empty() {
-        for file in rest {
-            bytes.extend(fs::read(file).with_context(|| format!("read {file}"))?);
-        }
-        path = Path::new(output).with_extension("joined");
-        fs::write(&path, bytes)?;
+    let mut database = Database::open(kind, Path::new(file))?;
+    if built != "-" {
+        let time: jiff::Timestamp = built.parse().with_context(|| format!("date {built:?}"))?;
+        database.built = time.as_second();
     }
-    let mut database = Database::open(kind, &path)?;
-    if !rest.is_empty() {
-        fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
+    let packed = embedded::encode(&database).context("compress")?;
+    let notes = std::mem::take(&mut database.notes);
+    database.origin = Origin::Embedded;
+    ensure!(
+        embedded::decode(&packed)? == database,
+        "{file} has something that the embedded form does not keep"
+    );
+    std::fs::write(out, &packed).with_context(|| format!("write {out}"))?;
+
+    println!("built: {}", jiff::Timestamp::from_second(database.built)?);
+    println!("type: {}", database.database_type);
+    println!("networks: {} IPv4, {} IPv6", database.networks.v4, database.networks.v6);
+    println!("runs: {} IPv4, {} IPv6", database.v4.len(), database.v6.len());
+    println!("records: {}", database.records.len());
+    println!("bytes: {}", packed.len());
+    for note in &notes {
+        println!("note: {note}");
     }
-    match built.parse()? {
-        0 => {}
-        built => database.built = built,
-    }
-    database.database_type.clone_from(database_type);
-    fs::write(output, embedded::encode(&database)?).with_context(|| format!("write {output}"))?;
-    let (v4, v6, records) = (database.v4.len(), database.v6.len(), database.records.len());
-    for note in &database.notes {
-        println!("{note}");
-    }
-    println!("{output}: {v4} IPv4 and {v6} IPv6 runs, {records} records, built {}", database.built);
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use crate::{config::ConfigErrors, dataplane::DataplaneError, dataplane::bpffs::BpffsError, geoip::DatabaseError};
+use crate::{
+    config::ConfigErrors, dataplane::DataplaneError, dataplane::bpffs::BpffsError, geoip::DatabaseError,
+};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -1,3 +1,74 @@
-//! octroi developer commands.
+//! octroi's developer commands: `cargo xtask VERB`. Each installs what it needs, says what, and fails when what it shows
+//! is not right.
 
-fn main() {}
+mod bench;
+mod build;
+mod data;
+mod demo;
+mod fetch;
+mod lint;
+mod packages;
+mod shell;
+mod test;
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// octroi's developer commands.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Find or install the toolchain that builds the eBPF object.
+    Setup,
+    /// Build the eBPF object and the binary around it.
+    Build {
+        /// target/release/octroi instead of target/debug/octroi.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Show the gate at work between two network namespaces, on real data.
+    Demo,
+    /// Format, lints, layers, and all tests.
+    Test {
+        /// Passed on to `cargo test`.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// Which part may import what, and how long a file may be.
+    Lint,
+    /// Time the loaded program, per packet and by address distribution.
+    Bench {
+        /// Fewer addresses and repetitions.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Refresh the embedded tables from their packages.
+    Data,
+}
+
+fn main() -> anyhow::Result<()> {
+    let root = root();
+    std::env::set_current_dir(&root)?;
+    match Cli::parse().verb {
+        Verb::Setup => toolchain::setup(&root).map(drop),
+        Verb::Build { release } => build::build(&root, release).map(drop),
+        Verb::Demo => demo::run(&root),
+        Verb::Test { args } => test::run(&root, &args),
+        Verb::Lint => lint::run(&root),
+        Verb::Bench { quick } => bench::run(&root, quick),
+        Verb::Data => data::run(&root),
+    }
+}
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").into()
+}

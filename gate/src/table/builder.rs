@@ -1,4 +1,5 @@
 //! Builds table images: greedy strides, identical parts stored once.
+#![expect(clippy::cast_possible_truncation, reason = "strides, depths and lists are far below 2^32")]
 
 use std::{collections::HashMap, hash::BuildHasherDefault, vec, vec::Vec};
 
@@ -41,7 +42,9 @@ impl std::fmt::Display for TableError {
                 f,
                 "{classes} classes and {splits} /64s split by longer prefixes are more than the 65535 numbers there are"
             ),
-            Self::TooLarge { bytes } => write!(f, "a table of {bytes} bytes is above the 134217728 that can be addressed"),
+            Self::TooLarge { bytes } => {
+                write!(f, "a table of {bytes} bytes is above the 134217728 that can be addressed")
+            }
         }
     }
 }
@@ -65,7 +68,8 @@ pub fn build(classes: usize, v4: &[(u32, u16)], v6: &[(u128, u16)]) -> Result<Ta
         return Err(TableError::TooManyClasses { classes, splits: halves.splits.len() });
     }
     let mut image = Builder::new(classes, Shape::V4);
-    let runs: Vec<Run> = v4.iter().map(|&(start, class)| Run { start: u64::from(start) << 32, class }).collect();
+    let runs: Vec<Run> =
+        v4.iter().map(|&(start, class)| Run { start: u64::from(start) << 32, class }).collect();
     let root_v4 = image.cell(&runs, 0, 16);
     let v4 = image.finish()?;
 
@@ -76,7 +80,11 @@ pub fn build(classes: usize, v4: &[(u32, u16)], v6: &[(u128, u16)]) -> Result<Ta
     let splits = image.append_entries(&low);
     let v6 = image.finish()?;
     let first_split = u32::try_from(classes).expect("checked above");
-    Ok(Tables { v4, v6, roots: Roots { v4: root_v4, v6: root_v6, v6_other: root_v6_other, first_split, splits } })
+    Ok(Tables {
+        v4,
+        v6,
+        roots: Roots { v4: root_v4, v6: root_v6, v6_other: root_v6_other, first_split, splits },
+    })
 }
 
 /// A run of keys of one class, up to the next run.
@@ -337,10 +345,11 @@ mod tests {
 
     fn prefixes(width: u32, classes: u16) -> impl Strategy<Value = Vec<Prefix>> {
         // Few distinct bits, so that prefixes nest and share /64s.
-        let address = (0u128..16, 0u32..32, any::<u128>(), any::<bool>()).prop_map(move |(few, shift, any, wide)| {
-            let value = if wide { any } else { 0x2001_0db8 << 96 | few << (shift * 4) };
-            if width == 128 { value } else { value & ((1 << width) - 1) }
-        });
+        let address =
+            (0u128..16, 0u32..32, any::<u128>(), any::<bool>()).prop_map(move |(few, shift, any, wide)| {
+                let value = if wide { any } else { 0x2001_0db8 << 96 | few << (shift * 4) };
+                if width == 128 { value } else { value & ((1 << width) - 1) }
+            });
         let prefix = (address, 0..=width, 0..classes).prop_map(move |(address, length, class)| {
             let host = width - length;
             let base = if host >= 128 { 0 } else { address >> host << host };
@@ -350,7 +359,8 @@ mod tests {
     }
 
     fn check(v4: &[Prefix], v6: &[Prefix], classes: u16) {
-        let runs_v4: Vec<(u32, u16)> = runs(v4, 32).iter().map(|&(start, class)| (start as u32, class)).collect();
+        let runs_v4: Vec<(u32, u16)> =
+            runs(v4, 32).iter().map(|&(start, class)| (start as u32, class)).collect();
         let tables = build(usize::from(classes), &runs_v4, &runs(v6, 128)).expect("fits");
         for edge in edges(v4, 32) {
             let found = class_v4(tables.v4.as_slice(), &tables.roots, edge as u32);
@@ -380,7 +390,16 @@ mod tests {
 
     #[test]
     fn a_single_host_is_found_in_each_part_of_the_ipv6_space() {
-        for text in ["::", "::1", "fe80::1", "2000::", "3fff:ffff::ffff", "4000::", "ffff::ffff", "2001:db8::8000:0:0:0"] {
+        for text in [
+            "::",
+            "::1",
+            "fe80::1",
+            "2000::",
+            "3fff:ffff::ffff",
+            "4000::",
+            "ffff::ffff",
+            "2001:db8::8000:0:0:0",
+        ] {
             let address: std::net::Ipv6Addr = text.parse().expect("an address");
             check(&[], &[(address.into(), 128, 1)], 2);
         }
@@ -389,7 +408,8 @@ mod tests {
 
     #[test]
     fn every_host_of_a_subnet_may_have_its_own_class() {
-        let v6: Vec<Prefix> = (0..2000).map(|i| (0x2a00 << 112 | i * 7, 128, (i % 997) as u16 + 1)).collect();
+        let v6: Vec<Prefix> =
+            (0..2000).map(|i| ((0x2a00 << 112) | (i * 7), 128, (i % 997) as u16 + 1)).collect();
         let v4: Vec<Prefix> = (0..2000).map(|i| (0x0a00_0000 + i * 3, 32, (i % 997) as u16 + 1)).collect();
         check(&v4, &v6, 998);
     }

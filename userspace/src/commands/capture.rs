@@ -7,11 +7,11 @@ use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 
 /// A captured packet.
 #[derive(Clone, Copy, Debug)]
-pub struct Captured<'a> {
+pub(super) struct Captured<'a> {
     /// What was captured of it, from the Ethernet header on.
-    pub frame: &'a [u8],
+    pub(super) frame: &'a [u8],
     /// Its length on the wire, in bytes.
-    pub length: u64,
+    pub(super) length: u64,
 }
 
 /// Room for one block; larger than the largest packet that Linux captures (256 KiB), with options.
@@ -22,11 +22,15 @@ const BUFFER: usize = 1 << 20;
 /// # Errors
 /// When the file cannot be read, is damaged or cut short, or holds packets that are not Ethernet; or what `each`
 /// returns.
-pub fn packets(path: &Path, mut each: impl FnMut(Captured<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(super) fn packets(
+    path: &Path,
+    mut each: impl FnMut(Captured<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("open the capture {name}"))?;
-    let mut reader = create_reader(BUFFER, file)
-        .map_err(|error| anyhow::anyhow!("read the capture {name}: neither pcap nor pcapng ({})", text(&error)))?;
+    let mut reader = create_reader(BUFFER, file).map_err(|error| {
+        anyhow::anyhow!("read the capture {name}: neither pcap nor pcapng ({})", text(&error))
+    })?;
     let mut interfaces: HashMap<u32, Linktype> = HashMap::new();
     let mut number = 0u64;
     let mut grew = true;
@@ -68,7 +72,9 @@ pub fn packets(path: &Path, mut each: impl FnMut(Captured<'_>) -> anyhow::Result
                              not on \"any\"",
                             other.0
                         ),
-                        None => bail!("packet {number} of {name} was captured on interface {interface}, which the file lacks"),
+                        None => bail!(
+                            "packet {number} of {name} was captured on interface {interface}, which the file lacks"
+                        ),
                     }
                 }
                 reader.consume(size);

@@ -12,11 +12,7 @@ use crate::{
         engine::{database_status, tables},
         status::{DatabaseStatus, Tables},
     },
-    policy::{
-        Databases,
-        compile::compile,
-        slots::Slots,
-    },
+    policy::{Databases, compile::compile, slots::Slots},
 };
 
 /// What `check --json` prints.
@@ -49,13 +45,16 @@ pub fn run(args: &ReadArgs) -> Result<(), Failure> {
     let config = Config::load(&args.config.config)?;
     let databases = Databases::open(&config)?;
     let mut compilation = compile(&config, &databases).map_err(Failure::config)?;
-    compilation.assign(&mut Slots::new(), &[], |_| octroi_abi::Counter::default()).map_err(Failure::config)?;
+    compilation
+        .assign(&mut Slots::new(), &[], |_| octroi_abi::Counter::default())
+        .map_err(Failure::config)?;
     let mut warnings = Vec::new();
     for database in databases.all() {
         let age = crate::time::now() - database.built;
         if age > OLD {
             let (kind, days) = (database.kind.as_str(), age / 86_400);
-            warnings.push(format!("the {kind} database {} is {days} days old: get a newer one", database.origin));
+            warnings
+                .push(format!("the {kind} database {} is {days} days old: get a newer one", database.origin));
         }
         warnings.extend(database.notes.iter().map(|note| format!("{}: {note}", database.origin)));
     }
@@ -73,7 +72,11 @@ pub fn run(args: &ReadArgs) -> Result<(), Failure> {
         databases: databases.all().map(database_status).to_vec(),
         warnings,
     };
-    if args.json { print_json(&report)? } else { print(&report.text()) }
+    if args.json {
+        print_json(&report)?
+    } else {
+        print(&report.text())
+    }
     Ok(())
 }
 

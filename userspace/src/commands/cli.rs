@@ -6,7 +6,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Drops, tags or passes packets at a network interface by the country and network they come from.
 #[derive(Parser, Debug)]
-#[command(version, max_term_width = 100, after_help = "Exit codes: 0 done; 1 could not be done; 2 wrong usage; 78 configuration or database invalid.")]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done; 1 could not be done; 2 wrong usage; 78 configuration or database invalid."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

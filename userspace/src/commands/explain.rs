@@ -30,7 +30,11 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     match args.address {
         Addresses::One(address) => {
             let explanation = explainer.explain(address);
-            if args.read.json { print_json(&explanation)? } else { print(&text(&explanation)) }
+            if args.read.json {
+                print_json(&explanation)?
+            } else {
+                print(&text(&explanation))
+            }
             Ok(())
         }
         Addresses::StandardInput => stream(&explainer, args.read.json).map_err(Failure::from),
@@ -106,7 +110,10 @@ fn text(explanation: &Explanation) -> String {
     line("network", &network);
     for rule in &explanation.rules {
         let sign = if rule.matched { "matches" } else { "no" };
-        line("rule", &format!("{:<24} {:<5} {:<8} {sign:<8} {}", rule.name, rule.action, rule.stage, rule.reason));
+        line(
+            "rule",
+            &format!("{:<24} {:<5} {:<8} {sign:<8} {}", rule.name, rule.action, rule.stage, rule.reason),
+        );
     }
     for database in &explanation.databases {
         line("database", &format!("{:<8} {}, built {}", database.kind, database.path, database.built));

@@ -91,13 +91,11 @@ impl Judge {
             return Ok(Self::Host(compiled));
         }
         let options = ProgramOptions { trace: true, no_metadata: false };
-        let loaded = Pins::open(&config.control.pins)
-            .map_err(Failure::from)
-            .and_then(|pins| {
-                let loaded = Program::load(&pins, &compiled, None, options);
-                pins.remove_if_empty();
-                Ok(loaded?)
-            });
+        let loaded = Pins::open(&config.control.pins).map_err(Failure::from).and_then(|pins| {
+            let loaded = Program::load(&pins, &compiled, None, options);
+            pins.remove_if_empty();
+            Ok(loaded?)
+        });
         match loaded {
             Ok((program, _)) => Ok(Self::Kernel { program: Box::new(program), host: compiled }),
             // Without privilege there is no kernel engine, and the host's gives the same answers.
@@ -185,7 +183,10 @@ impl Report {
     }
 
     fn text(&self, engine: &str) -> String {
-        let mut text = format!("engine {engine}\n{:<8} {:<20} {:<24} {:>12} {:>14}\n", "verdict", "country", "rule", "packets", "bytes");
+        let mut text = format!(
+            "engine {engine}\n{:<8} {:<20} {:<24} {:>12} {:>14}\n",
+            "verdict", "country", "rule", "packets", "bytes"
+        );
         for ((verdict, place, rule), (packets, bytes)) in &self.lines {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{verdict:<8} {place:<20} {rule:<24} {packets:>12} {bytes:>14}");

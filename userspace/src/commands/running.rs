@@ -124,7 +124,10 @@ fn text(status: &Status) -> String {
     }
     for database in &status.databases {
         let days = (crate::time::now() - database.built_seconds) / 86_400;
-        line("database", format!("{:<8} {}, built {} ({days} days ago)", database.kind, database.path, database.built));
+        line(
+            "database",
+            format!("{:<8} {}, built {} ({days} days ago)", database.kind, database.path, database.built),
+        );
     }
     let reload = &status.last_reload;
     let error = reload.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();

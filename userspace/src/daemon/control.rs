@@ -78,9 +78,14 @@ impl Listener {
     /// # Errors
     /// When another daemon answers there, or it cannot be made.
     pub async fn bind(path: &Path) -> anyhow::Result<Self> {
-        let failed = |error: io::Error| anyhow::anyhow!("make the control socket {}: {error}", path.display());
+        let failed =
+            |error: io::Error| anyhow::anyhow!("make the control socket {}: {error}", path.display());
         if let Ok(Reply::Status(status)) = ask(path, Request::Status).await {
-            anyhow::bail!("another octroi (process {}) already runs and answers at {}", status.pid, path.display());
+            anyhow::bail!(
+                "another octroi (process {}) already runs and answers at {}",
+                status.pid,
+                path.display()
+            );
         }
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).map_err(failed)?;
@@ -128,7 +133,8 @@ async fn answer(mut stream: UnixStream, engine: Arc<Engine>, events: mpsc::Sende
     let failed = |error: String| Reply::Failed { error, invalid: false };
     let reply = match serde_json::from_str(&line) {
         Ok(Request::Status) => {
-            let status = tokio::task::spawn_blocking(move || engine.status()).await.map_err(io::Error::other)?;
+            let status =
+                tokio::task::spawn_blocking(move || engine.status()).await.map_err(io::Error::other)?;
             Reply::Status(Box::new(status))
         }
         Ok(Request::Reload) => {
@@ -152,7 +158,10 @@ async fn answer(mut stream: UnixStream, engine: Arc<Engine>, events: mpsc::Sende
 /// When nobody answers.
 pub async fn ask(path: &Path, request: Request) -> anyhow::Result<Reply> {
     let failed = |error: io::Error| {
-        anyhow::anyhow!("ask the daemon at {}: {error}; is `octroi run` running with this configuration?", path.display())
+        anyhow::anyhow!(
+            "ask the daemon at {}: {error}; is `octroi run` running with this configuration?",
+            path.display()
+        )
     };
     let mut stream = UnixStream::connect(path).await.map_err(failed)?;
     let mut text = serde_json::to_vec(&request)?;

@@ -128,8 +128,11 @@ impl Engine {
             }
             Err(error) => {
                 live.reloads.failure += 1;
-                live.last_reload =
-                    LastReload { time: time::now_text(), result: "failure".into(), error: Some(error.to_string()) };
+                live.last_reload = LastReload {
+                    time: time::now_text(),
+                    result: "failure".into(),
+                    error: Some(error.to_string()),
+                };
                 tracing::error!(%error, generation = live.generation, "reload failed; the running generation stays");
             }
         }
@@ -214,7 +217,8 @@ impl Live {
         for name in self.dataplane.forget_vanished()? {
             tracing::warn!(interface = name, "interface is gone");
         }
-        let present = interfaces::list().map_err(|error| anyhow::anyhow!("list network interfaces: {error}"))?;
+        let present =
+            interfaces::list().map_err(|error| anyhow::anyhow!("list network interfaces: {error}"))?;
         let wanted: Vec<&Interface> = present.iter().filter(|one| self.config.wants(&one.name)).collect();
         let surplus: Vec<u32> = self
             .dataplane
@@ -327,7 +331,8 @@ pub fn database_status(database: &Database) -> DatabaseStatus {
 #[must_use]
 pub fn tables(databases: &Databases, compilation: &Compilation) -> Tables {
     let networks = &databases.country.networks;
-    let table = |networks, intervals, image: &[u8]| status::Table { networks, intervals, bytes: image.len() as u64 };
+    let table =
+        |networks, intervals, image: &[u8]| status::Table { networks, intervals, bytes: image.len() as u64 };
     let images = &compilation.compiled.tables;
     Tables {
         ipv4: table(networks.v4, compilation.intervals.v4, &images.v4),
@@ -347,10 +352,8 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
         (old.control.pins != new.control.pins, "[control] pins"),
         (old.mode != new.mode, "mode, for interfaces that are filtered already"),
     ];
-    changed
-        .into_iter()
-        .filter_map(|(changed, what)| changed.then(|| format!("changed, but in force only after a restart: {what}")))
-        .collect()
+    let changed = changed.into_iter().filter(|(changed, _)| *changed);
+    changed.map(|(_, what)| format!("changed, but in force only after a restart: {what}")).collect()
 }
 
 /// Databases and tables are large while they are compiled, and not needed afterwards.

@@ -118,9 +118,9 @@ fn listen(events: &mpsc::Sender<Event>) -> Result<(), Failure> {
     ] {
         let mut signals = signal(kind).map_err(|error| anyhow::anyhow!("listen for signals: {error}"))?;
         let events = events.clone();
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() && events.send(event()).await.is_ok() {}
-        });
+        tokio::spawn(
+            async move { while signals.recv().await.is_some() && events.send(event()).await.is_ok() {} },
+        );
     }
     let mut changes = crate::dataplane::interfaces::Changes::listen()
         .map_err(|error| anyhow::anyhow!("listen for interface changes: {error}"))?;

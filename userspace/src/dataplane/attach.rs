@@ -1,11 +1,6 @@
 //! One interface: attaching programs to it, updating them, and naming whatever stands in the way.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fs, io, os::unix::fs::MetadataExt, path::PathBuf};
 
 use aya::{
     programs::{
@@ -62,7 +57,11 @@ impl Slot<'_> {
     }
 
     /// Takes over what an earlier daemon left; whether it is the program for fragments.
-    pub(super) fn take_over(&self, program: &mut Program, attached: Attached) -> Result<bool, DataplaneError> {
+    pub(super) fn take_over(
+        &self,
+        program: &mut Program,
+        attached: Attached,
+    ) -> Result<bool, DataplaneError> {
         let pinned = PinnedLink::from_pin(self.pin()).ok().and_then(|link| FdLink::from(link).info().ok());
         if pinned.is_none_or(|link| link.program_id() != attached.program) {
             return Err(self.failed(foreign(self.name, attached)));
@@ -122,7 +121,8 @@ impl Slot<'_> {
         let id = xdp.attach_to_if_index(self.index, mode).map_err(|error| with_sources(&error))?;
         let link = xdp.take_link(id).map_err(|error| with_sources(&error))?;
         // aya falls back to netlink where it gets no link; that could neither be pinned nor replaced.
-        let link = FdLink::try_from(link).map_err(|_| "this kernel gives no link for XDP; Linux 5.10 does")?;
+        let link =
+            FdLink::try_from(link).map_err(|_| "this kernel gives no link for XDP; Linux 5.10 does")?;
         link.pin(self.pin()).map(drop).map_err(|error| format!("pin its link: {}", with_sources(&error)))
     }
 
@@ -131,11 +131,15 @@ impl Slot<'_> {
         let now = interfaces::list().map_err(DataplaneError::Interfaces)?;
         let attached = now.into_iter().find(|now| now.index == self.index).and_then(|now| now.xdp);
         let Some(attached) = attached else {
-            return Err(self.failed("the kernel took the program, but reports none: the interface may be gone"));
+            return Err(
+                self.failed("the kernel took the program, but reports none: the interface may be gone")
+            );
         };
         if wanted == config::Mode::Native && attached.mode != Mode::Native {
             let mode = attached.mode;
-            return Err(self.failed(format!("mode = \"native\" was asked for, and the kernel reports {mode}")));
+            return Err(
+                self.failed(format!("mode = \"native\" was asked for, and the kernel reports {mode}"))
+            );
         }
         Ok(attached.mode)
     }
@@ -177,7 +181,13 @@ impl Filters {
         })
     }
 
-    fn try_attach(&mut self, pins: &Pins, program: &mut Program, index: u32, name: &str) -> Result<(), String> {
+    fn try_attach(
+        &mut self,
+        pins: &Pins,
+        program: &mut Program,
+        index: u32,
+        name: &str,
+    ) -> Result<(), String> {
         let text = |error: ProgramError| with_sources(&error);
         let tc = program.tc().map_err(|error| error.to_string())?;
         if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
@@ -232,7 +242,8 @@ pub fn remove_pins(pins: &Pins, all: bool) -> Result<usize, DataplaneError> {
         let link = name.starts_with("xdp-") || name.starts_with("tc-");
         if link && (all || ours) {
             let path = pins.path(&name);
-            fs::remove_file(&path).map_err(|error: io::Error| super::bpffs::BpffsError::Io { path, error })?;
+            fs::remove_file(&path)
+                .map_err(|error: io::Error| super::bpffs::BpffsError::Io { path, error })?;
             removed += 1;
         }
     }

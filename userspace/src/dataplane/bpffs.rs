@@ -17,7 +17,9 @@ const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 #[derive(Debug, thiserror::Error)]
 pub enum BpffsError {
     /// No BPF file system there, and none could be mounted.
-    #[error("{path}: not on a BPF file system, and mounting one failed: {error}; run: mount -t bpf bpf {mount}")]
+    #[error(
+        "{path}: not on a BPF file system, and mounting one failed: {error}; run: mount -t bpf bpf {mount}"
+    )]
     NotMounted {
         /// The directory.
         path: PathBuf,
@@ -61,8 +63,11 @@ impl Pins {
     pub fn open(base: &Path) -> Result<Self, BpffsError> {
         let parent = base.parent().unwrap_or(base);
         if !is_bpffs(parent) {
-            mount(parent)
-                .map_err(|error| BpffsError::NotMounted { path: base.into(), mount: parent.into(), error })?;
+            mount(parent).map_err(|error| BpffsError::NotMounted {
+                path: base.into(),
+                mount: parent.into(),
+                error,
+            })?;
             tracing::info!(path = %parent.display(), "mounted a BPF file system");
         }
         let directory = base.join(format!("v{ABI_VERSION}"));

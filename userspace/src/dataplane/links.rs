@@ -254,5 +254,9 @@ fn whole_text(error: &dyn std::error::Error) -> String {
 }
 
 fn privilege_hint(error: &io::Error) -> &'static str {
-    if error.raw_os_error() == Some(libc::EPERM) { "; octroi needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON" } else { "" }
+    if error.raw_os_error() == Some(libc::EPERM) {
+        "; octroi needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+    } else {
+        ""
+    }
 }

@@ -176,7 +176,11 @@ impl Program {
         let mut out = vec![0; frame.len() + 64];
         let result = self
             .xdp(false)?
-            .test_run(TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..TestRunOptions::new() })
+            .test_run(TestRunOptions {
+                data_in: Some(frame),
+                data_out: Some(&mut out),
+                ..TestRunOptions::new()
+            })
             .map_err(|error| DataplaneError::TestRun { bytes: frame.len(), error })?;
         out.truncate(result.data_size_out as usize);
         let slot = self.notes.read_u32(std::mem::offset_of!(Notes, last_slot));
@@ -227,8 +231,18 @@ fn bytes_of_constants(constants: &Constants) -> Vec<u8> {
         trace,
     } = *constants;
     [
-        root_v4, root_v6, root_v6_other, first_split, splits, limit_v4, limit_v6, last_class, malformed_pass, marks,
-        no_metadata, trace,
+        root_v4,
+        root_v6,
+        root_v6_other,
+        first_split,
+        splits,
+        limit_v4,
+        limit_v6,
+        last_class,
+        malformed_pass,
+        marks,
+        no_metadata,
+        trace,
     ]
     .iter()
     .flat_map(|field: &u32| field.to_ne_bytes())

@@ -1,78 +1,302 @@
-//! CSV files of `start,end,country`, or `start,end,asn,organisation`.
+//! CSV: `start,end,country`, or `start,end,asn,organisation`, one range a line.
+//!
+//! Addresses are text or decimal numbers (an IPv4 one where it fits in 32 bits). The first line may be a header; then
+//! columns are found by name, otherwise by place. Ranges may come in any order, but must not overlap: which of two
+//! should win is for the publisher to say, not for us to guess.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
-use super::{Collector, Database, Kind, Origin, Record, asn, country, oddity_notes};
+use super::record::{Field, Raw, Reader, parse_asn};
+use super::runs::{Address, Records, Runs};
+use super::special::Spaces;
+use super::{Database, DatabaseError, Kind, Origin, PerFamily};
 
-/// Whether the first line that is no comment has two addresses, or names them.
-pub(super) fn looks_like(bytes: &[u8]) -> bool {
-    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).into_owned();
-    let mut lines = head.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.next().is_some_and(|line| {
-        let fields: Vec<&str> = line.split(',').map(|field| field.trim_matches([' ', '"'])).collect();
-        fields.len() >= 3 && (address(fields[0]).is_some() && address(fields[1]).is_some() || is_header(&fields))
+/// The text of a file that is no MMDB, or why it cannot be CSV either.
+pub(super) fn text(bytes: &[u8]) -> Result<&str, &'static str> {
+    const CUT: &str = "it has no MMDB metadata, as if cut short or still being written, and is no CSV text";
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        return Err("it is gzip-compressed: unpack it first");
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        _ => Err(CUT),
+    }
+}
+
+/// Reads the whole file. `modified` is in seconds since 1970.
+pub(super) fn read(kind: Kind, path: &Path, text: &str, modified: i64) -> Result<Database, DatabaseError> {
+    let at = |line: usize, reason: String| DatabaseError::Line { path: path.to_owned(), line, reason };
+
+    let mut columns: Option<Columns> = None;
+    let mut fields = Reader::new(kind);
+    let mut records = Records::new();
+    let mut mapped = 0u64;
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    let mut cells = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let number = index + 1;
+        if line.trim().is_empty() {
+            continue;
+        }
+        split(line, &mut cells).map_err(|reason| at(number, reason))?;
+        let columns = match &columns {
+            Some(columns) => columns,
+            None => match Columns::of_header(kind, &cells).map_err(|reason| at(number, reason))? {
+                Some(header) => {
+                    columns = Some(header);
+                    continue;
+                }
+                None => columns.insert(Columns::by_place(kind)),
+            },
+        };
+        let line = Line::parse(kind, columns, &cells).map_err(|reason| at(number, reason))?;
+        let record = records.index(fields.record(&line.raw));
+        match line.range {
+            Range::V4(first, last) => v4.push(Entry { first, last, line: number, record }),
+            Range::V6(first, last) if is_mapped(first) && is_mapped(last) => mapped += 1,
+            Range::V6(first, last) => v6.push(Entry { first, last, line: number, record }),
+        }
+    }
+    if v4.is_empty() && v6.is_empty() {
+        return Err(DatabaseError::Invalid {
+            path: path.to_owned(),
+            reason: "it has no line with a range".into(),
+        });
+    }
+
+    let networks = PerFamily { v4: v4.len() as u64, v6: v6.len() as u64 };
+    let mut spaces = Spaces::new();
+    let v4 = merge(v4, |first, last| spaces.note_v4(first, last), |a| Ipv4Addr::from_bits(a).into())
+        .map_err(|(line, reason)| at(line, reason))?;
+    let v6 = merge(v6, |first, last| spaces.note_v6(first, last), |a| Ipv6Addr::from_bits(a).into())
+        .map_err(|(line, reason)| at(line, reason))?;
+    let mut notes = fields.notes();
+    notes.extend(spaces.note("range"));
+    if mapped != 0 {
+        notes.push(format!("ranges inside ::ffff:0:0/96 ignored: {mapped}; give IPv4 ranges as IPv4"));
+    }
+    Ok(Database {
+        kind,
+        origin: Origin::File(path.to_owned()),
+        database_type: "csv".to_owned(),
+        built: modified,
+        networks,
+        records: records.into_vec(),
+        v4,
+        v6,
+        notes,
     })
 }
 
-/// Reads a CSV file.
-pub(super) fn read(kind: Kind, origin: Origin, bytes: &[u8], written: i64) -> Result<Database, String> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .comment(Some(b'#'))
-        .trim(csv::Trim::All)
-        .from_reader(bytes);
-    let mut collector = Collector::new();
-    let mut oddities = HashMap::new();
-    let mut first = true;
-    let mut row = csv::StringRecord::new();
-    while reader.read_record(&mut row).map_err(|error| error.to_string())? {
-        let line = row.position().map_or(0, csv::Position::line);
-        let fields: Vec<&str> = row.iter().collect();
-        if std::mem::take(&mut first) && is_header(&fields) {
-            continue;
+/// Which column holds what.
+struct Columns {
+    start: usize,
+    end: usize,
+    value: usize,
+    continent: Option<usize>,
+    organization: Option<usize>,
+    /// Whether a line may lack the organisation.
+    by_place: bool,
+}
+
+impl Columns {
+    fn by_place(kind: Kind) -> Self {
+        let organization = (kind == Kind::Asn).then_some(3);
+        Self { start: 0, end: 1, value: 2, continent: None, organization, by_place: true }
+    }
+
+    /// The columns if `cells` is a header: its first cell then is a word, not an address.
+    fn of_header(kind: Kind, cells: &[String]) -> Result<Option<Self>, String> {
+        let is_word = |cell: &str| cell.starts_with(|c: char| c.is_ascii_alphabetic()) && !cell.contains(':');
+        if !cells.first().is_some_and(|cell| is_word(cell)) {
+            return Ok(None);
         }
-        let failed = |reason: String| format!("line {line}: {reason}");
-        let [start, end, value, ..] = fields[..] else {
-            return Err(failed(format!("expected start,end,{}; found {} fields", kind.as_str(), fields.len())));
+        let find = |names: &[&str]| {
+            names.iter().find_map(|name| cells.iter().position(|cell| cell.eq_ignore_ascii_case(name)))
         };
-        let (Some(from), Some(to)) = (address(start), address(end)) else {
-            let bad = if address(start).is_none() { start } else { end };
-            return Err(failed(format!("\"{bad}\" is not an address")));
+        let need = |names: &[&str]| {
+            find(names).ok_or_else(|| format!("the header has no column {}; name one so", names.join(" or ")))
         };
-        let record = match kind {
-            Kind::Country => Record { country: country(value, &mut oddities), ..Record::default() },
-            Kind::Asn => {
-                let number = asn(value);
-                if number.is_none() && !matches!(value, "" | "0" | "AS0") {
-                    return Err(failed(format!("\"{value}\" is not the number of an autonomous system")));
+        let value: &[&str] = match kind {
+            Kind::Country => &["country_code", "country"],
+            Kind::Asn => &["asn", "autonomous_system_number"],
+        };
+        Ok(Some(Self {
+            start: need(&["start", "start_ip", "ip_range_start", "ip_from", "first"])?,
+            end: need(&["end", "end_ip", "ip_range_end", "ip_to", "last"])?,
+            value: need(value)?,
+            continent: find(&["continent_code", "continent"]),
+            organization: find(&["as_name", "name", "org", "organization", "autonomous_system_organization"]),
+            by_place: false,
+        }))
+    }
+}
+
+/// One line, parsed.
+struct Line<'a> {
+    range: Range,
+    raw: Raw<'a>,
+}
+
+/// First and last address.
+enum Range {
+    V4(u32, u32),
+    V6(u128, u128),
+}
+
+impl<'a> Line<'a> {
+    fn parse(kind: Kind, columns: &Columns, cells: &'a [String]) -> Result<Self, String> {
+        let cell = |column: usize, what: &str| {
+            cells.get(column).map(|cell| cell.trim()).ok_or_else(|| {
+                format!("{} columns, no {what}: give start,end,{}", cells.len(), kind.as_str())
+            })
+        };
+        let range = range(cell(columns.start, "start")?, cell(columns.end, "end")?)?;
+        let value = cell(columns.value, kind.as_str())?;
+        let mut raw = Raw::default();
+        match kind {
+            Kind::Country => {
+                if value.bytes().any(|byte| byte.is_ascii_digit()) && parse_asn(value).is_some() {
+                    return Err(format!("{value:?} is no country code; give a list of ASNs as [geoip] asn"));
                 }
-                let name = fields.get(3).copied().filter(|name| !name.is_empty());
-                Record { asn: number, organization: number.and(name).map(Into::into), ..Record::default() }
+                raw.country_code = Field::Text(value);
+                if let Some(column) = columns.continent {
+                    raw.continent_code = Field::Text(cell(column, "continent")?);
+                }
+            }
+            Kind::Asn => {
+                if parse_asn(value).is_none() && !value.is_empty() && value != "-" {
+                    return Err(format!(
+                        "{value:?} is no ASN; give 123 or AS123, or a list of countries as [geoip] country"
+                    ));
+                }
+                raw.asn = Field::Text(value);
+                match columns.organization {
+                    Some(column) if column < cells.len() || !columns.by_place => {
+                        raw.organization = Field::Text(cell(column, "organisation")?);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(Self { range, raw })
+    }
+}
+
+fn range(start: &str, end: &str) -> Result<Range, String> {
+    match (address(start)?, address(end)?) {
+        (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => {
+            Ok(Range::V4(first.to_bits(), last.to_bits()))
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => {
+            Ok(Range::V6(first.to_bits(), last.to_bits()))
+        }
+        (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
+            Err(format!("the range ends at {end}, before its start {start}"))
+        }
+        _ => Err(format!("{start} and {end} are of two address families")),
+    }
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let number: u128 = text.parse().map_err(|_| format!("{text} is larger than any address"))?;
+        return Ok(match u32::try_from(number) {
+            Ok(v4) => Ipv4Addr::from_bits(v4).into(),
+            Err(_) => Ipv6Addr::from_bits(number).into(),
+        });
+    }
+    text.parse().map_err(|_| format!("{text:?} is no address"))
+}
+
+/// An IPv4-mapped IPv6 address, `::ffff:0:0/96`.
+fn is_mapped(address: u128) -> bool {
+    address >> 32 == 0xffff
+}
+
+/// A range and the line that it is from.
+struct Entry<A> {
+    first: A,
+    last: A,
+    line: usize,
+    record: u32,
+}
+
+/// Sorts ranges into runs; an error names the line to blame.
+fn merge<A: Address>(
+    mut entries: Vec<Entry<A>>,
+    mut note: impl FnMut(A, A),
+    show: impl Fn(A) -> IpAddr,
+) -> Result<Vec<(A, u32)>, (usize, String)> {
+    entries.sort_by_key(|entry| (entry.first, entry.line));
+    let mut runs = Runs::new();
+    let mut before: Option<&Entry<A>> = None;
+    for entry in &entries {
+        if let Some(other) = before
+            && other.last >= entry.first
+        {
+            let (early, late) = if other.line < entry.line { (other, entry) } else { (entry, other) };
+            return Err((
+                late.line,
+                format!(
+                    "{}-{} overlaps {}-{} of line {}; every address may be in one range only",
+                    show(late.first),
+                    show(late.last),
+                    show(early.first),
+                    show(early.last),
+                    early.line
+                ),
+            ));
+        }
+        if entry.record != 0 {
+            note(entry.first, entry.last);
+        }
+        runs.add(entry.first, entry.last, entry.record);
+        before = Some(entry);
+    }
+    Ok(runs.finish())
+}
+
+/// Splits a line at commas outside quotes into `cells`; a quote inside quotes is written twice.
+fn split(line: &str, cells: &mut Vec<String>) -> Result<(), String> {
+    cells.clear();
+    let mut rest = line;
+    loop {
+        let (cell, after) = if let Some(quoted) = rest.trim_start().strip_prefix('"') {
+            unquote(quoted)?
+        } else {
+            match rest.split_once(',') {
+                Some((cell, after)) => (cell.trim().to_owned(), Some(after)),
+                None => (rest.trim().to_owned(), None),
             }
         };
-        if from > to || from.is_ipv4() != to.is_ipv4() {
-            return Err(failed(format!("{from} to {to} is no range")));
-        }
-        let number = collector.number(record);
-        match (from, to) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => collector.v4.push((from.into(), to.into(), number)),
-            (IpAddr::V6(from), IpAddr::V6(to)) => collector.v6.push((from.into(), to.into(), number)),
-            _ => return Err(failed(format!("{from} and {to} are of different families"))),
+        cells.push(cell);
+        match after {
+            Some(after) => rest = after,
+            None => return Ok(()),
         }
     }
-    collector.finish(kind, origin, "csv".into(), written, oddity_notes(oddities))
 }
 
-/// An address as text, or an IPv4 address as a number.
-fn address(text: &str) -> Option<IpAddr> {
-    text.parse().ok().or_else(|| text.parse::<u32>().ok().map(|number| IpAddr::V4(number.into())))
-}
-
-fn is_header(fields: &[&str]) -> bool {
-    fields.len() >= 3
-        && fields[..2].iter().all(|field| {
-            let name = field.to_ascii_lowercase();
-            ["start", "end", "first", "last", "from", "to", "ip", "range"].iter().any(|word| name.contains(word))
-        })
+/// A cell whose opening quote is gone, and what follows the comma after it.
+fn unquote(mut rest: &str) -> Result<(String, Option<&str>), String> {
+    let mut cell = String::new();
+    loop {
+        let Some((part, after)) = rest.split_once('"') else {
+            return Err("a quote is not closed on its line".to_owned());
+        };
+        cell.push_str(part);
+        if let Some(after) = after.strip_prefix('"') {
+            cell.push('"');
+            rest = after;
+            continue;
+        }
+        let after = after.trim_start();
+        return match after.strip_prefix(',') {
+            Some(next) => Ok((cell, Some(next))),
+            None if after.is_empty() => Ok((cell, None)),
+            None => Err(format!("{after:?} follows a closing quote; put a comma there")),
+        };
+    }
 }

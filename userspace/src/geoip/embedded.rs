@@ -1,216 +1,232 @@
-//! The tables that travel in the binary: a country and an ASN database in a form of octroi's own.
+//! The tables inside this program, and their form.
 //!
-//! Runs as they stand in memory, column by column (starts as differences, then records), which compresses to about a
-//! third of the MMDB. All numbers are LEB128, unless said otherwise; the whole is one zstd frame with a checksum.
-//!
-//! ```text
-//! magic "octroi-geoip-1\n"
-//! type (text), built, networks v4, networks v6
-//! records: count, then of each but the first: country (2 bytes, or 2 × 0), continent (the same), ASN, name (text)
-//! v4 runs: count, starts: difference to the one before, records
-//! v6 runs: count, starts: number of trailing zero bits of the difference (1 byte), difference without them; records
-//! text: length, UTF-8
-//! ```
+//! `data/country.bin.zst` and `data/asn.bin.zst` are made by `cargo xtask data` (see `data/PROVENANCE.md`). The form
+//! is ours: a header, the records, and the runs of each family as columns, compressed by zstd with its checksum.
+//! Lengths and numbers are varints of seven bits a byte, least significant first. Of a run's start what is kept is
+//! its distance to the start before, as a shift (one byte: most distances end in many zero bits) and what is left.
 
+use std::fmt;
+
+use super::runs::Address;
 use super::{Database, Kind, Origin, PerFamily, Record};
-use crate::country::{Continent, CountryCode};
+use crate::country::CountryCode;
 
-const MAGIC: &[u8] = b"octroi-geoip-1\n";
+/// The first bytes after decompression; the last of them counts versions of the form.
+const MAGIC: [u8; 8] = *b"octroig\x01";
 
-static COUNTRY: &[u8] = include_bytes!("../../data/country.bin.zst");
-static ASN: &[u8] = include_bytes!("../../data/asn.bin.zst");
+/// Compression for the repository: made once, read at every start.
+const LEVEL: i32 = 19;
 
-/// The embedded database of that kind.
-pub(super) fn database(kind: Kind) -> Database {
-    let bytes = match kind {
-        Kind::Country => COUNTRY,
-        Kind::Asn => ASN,
-    };
-    decode(kind, bytes).expect("the binary's own tables were decoded when they were made")
+/// The committed table of a kind, compressed.
+#[must_use]
+pub fn table(kind: Kind) -> &'static [u8] {
+    match kind {
+        Kind::Country => include_bytes!("../../data/country.bin.zst"),
+        Kind::Asn => include_bytes!("../../data/asn.bin.zst"),
+    }
 }
 
-/// Packs a database.
+/// Packs a database into the embedded form. Origin and notes are not kept, nor continents: those of the countries
+/// are known.
 ///
 /// # Errors
-/// When compressing fails.
+///
+/// When compression fails.
 pub fn encode(database: &Database) -> std::io::Result<Vec<u8>> {
-    let mut out = MAGIC.to_vec();
-    put_text(&mut out, &database.database_type);
-    put(&mut out, u128::try_from(database.built).unwrap_or(0));
-    put(&mut out, database.networks.v4.into());
-    put(&mut out, database.networks.v6.into());
-    put(&mut out, database.records.len() as u128);
-    for record in &database.records[1..] {
-        put_code(&mut out, record.country.map(CountryCode::as_str));
-        put_code(&mut out, record.continent.map(Continent::as_str));
-        put(&mut out, record.asn.unwrap_or(0).into());
-        put_text(&mut out, record.organization.as_deref().unwrap_or_default());
+    let mut out = Writer(MAGIC.to_vec());
+    out.0.push(match database.kind {
+        Kind::Country => 0,
+        Kind::Asn => 1,
+    });
+    out.bytes(database.database_type.as_bytes());
+    out.0.extend(database.built.to_le_bytes());
+    out.number(database.networks.v4.into());
+    out.number(database.networks.v6.into());
+    out.number(database.records.len() as u128);
+    for record in &database.records {
+        match database.kind {
+            Kind::Country => out.bytes(record.country.map_or("", CountryCode::as_str).as_bytes()),
+            Kind::Asn => {
+                out.number(record.asn.unwrap_or(0).into());
+                out.bytes(record.organization.as_deref().unwrap_or("").as_bytes());
+            }
+        }
     }
-    put(&mut out, database.v4.len() as u128);
-    let mut before = 0;
-    for &(start, _) in &database.v4 {
-        put(&mut out, (start - before).into());
-        before = start;
-    }
-    for &(_, record) in &database.v4 {
-        put(&mut out, record.into());
-    }
-    put(&mut out, database.v6.len() as u128);
-    let mut before = 0;
-    for &(start, _) in &database.v6 {
-        let difference: u128 = start - before;
-        let zeros = difference.trailing_zeros() % 128;
-        out.push(zeros.to_le_bytes()[0]);
-        put(&mut out, difference >> zeros);
-        before = start;
-    }
-    for &(_, record) in &database.v6 {
-        put(&mut out, record.into());
-    }
-    let mut encoder = zstd::Encoder::new(Vec::new(), 19)?;
+    out.runs(&database.v4);
+    out.runs(&database.v6);
+
+    let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
     encoder.include_checksum(true)?;
-    std::io::Write::write_all(&mut encoder, &out)?;
+    encoder.set_pledged_src_size(Some(out.0.len() as u64))?;
+    encoder.include_contentsize(true)?;
+    std::io::Write::write_all(&mut encoder, &out.0)?;
     encoder.finish()
 }
 
-/// Unpacks a database.
+/// Unpacks what `encode` made.
 ///
 /// # Errors
-/// When the bytes are not what [`encode`] gives.
-pub fn decode(kind: Kind, bytes: &[u8]) -> std::io::Result<Database> {
-    let bytes = zstd::decode_all(bytes)?;
-    Input(bytes.strip_prefix(MAGIC).unwrap_or_default())
-        .database(kind)
-        .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidData, "not a packed database"))
-}
-
-fn put(out: &mut Vec<u8>, mut number: u128) {
-    while number >= 0x80 {
-        out.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
+///
+/// When the bytes are anything else, damage included.
+pub fn decode(packed: &[u8]) -> Result<Database, Damaged> {
+    let bytes = zstd::decode_all(packed).map_err(|_| Damaged("compressed bytes or checksum"))?;
+    let mut from = Cursor(&bytes);
+    if from.take(MAGIC.len())? != MAGIC {
+        return Err(Damaged("magic or version"));
     }
-    out.push(number.to_le_bytes()[0]);
+    let kind = match from.take(1)? {
+        [0] => Kind::Country,
+        [1] => Kind::Asn,
+        _ => return Err(Damaged("kind")),
+    };
+    let database_type = from.text()?.to_owned();
+    let built = from.take(8)?.try_into().map(i64::from_le_bytes).map_err(|_| Damaged("build date"))?;
+    let networks = PerFamily { v4: from.number()?, v6: from.number()? };
+    let count: usize = from.number()?;
+    let mut records = Vec::with_capacity(count.min(bytes.len()));
+    for _ in 0..count {
+        records.push(match kind {
+            Kind::Country => match from.text()? {
+                "" => Record::default(),
+                code => {
+                    let country = CountryCode::parse(code).ok_or(Damaged("country code"))?;
+                    let continent = Some(country.continent());
+                    Record { country: Some(country), continent, ..Record::default() }
+                }
+            },
+            Kind::Asn => {
+                let asn = Some(from.number::<u32>()?).filter(|&asn| asn != 0);
+                let organization = Some(from.text()?).filter(|name| !name.is_empty()).map(Box::from);
+                Record { asn, organization, ..Record::default() }
+            }
+        });
+    }
+    if records.first() != Some(&Record::default()) {
+        return Err(Damaged("record 0"));
+    }
+    let v4 = from.runs(records.len())?;
+    let v6 = from.runs(records.len())?;
+    if !from.0.is_empty() {
+        return Err(Damaged("length"));
+    }
+    let origin = Origin::Embedded;
+    Ok(Database { kind, origin, database_type, built, networks, records, v4, v6, notes: Vec::new() })
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    put(out, text.len() as u128);
-    out.extend_from_slice(text.as_bytes());
+/// A table is not as `encode` made it; what is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Damaged(&'static str);
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "embedded table is damaged: its {} is wrong; run cargo xtask data and build again", self.0)
+    }
 }
 
-fn put_code(out: &mut Vec<u8>, code: Option<&str>) {
-    out.extend_from_slice(code.map_or(&[0, 0], str::as_bytes));
-}
+impl std::error::Error for Damaged {}
 
-struct Input<'a>(&'a [u8]);
+/// What starts are made of: numbers of up to 128 bits, and back.
+trait Number: Address + Into<u128> + TryFrom<u128> {}
 
-impl Input<'_> {
-    fn database(mut self, kind: Kind) -> Option<Database> {
-        let database_type = self.text()?;
-        let built = i64::try_from(self.number()?).ok()?;
-        let networks = PerFamily { v4: u64::try_from(self.number()?).ok()?, v6: u64::try_from(self.number()?).ok()? };
-        let count = usize::try_from(self.number()?).ok()?;
-        let mut records = vec![Record::default()];
-        for _ in 1..count {
-            let country = CountryCode::parse(&self.code()?);
-            let continent = Continent::parse(&self.code()?);
-            let asn = u32::try_from(self.number()?).ok().filter(|&asn| asn != 0);
-            let name = self.text()?;
-            let organization = (!name.is_empty()).then(|| name.into_boxed_str());
-            records.push(Record { country, continent, asn, organization });
+impl Number for u32 {}
+impl Number for u128 {}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn number(&mut self, mut number: u128) {
+        loop {
+            let low = (number & 0x7f) as u8;
+            number >>= 7;
+            if number == 0 {
+                return self.0.push(low);
+            }
+            self.0.push(low | 0x80);
         }
-        let v4 = self.runs(|input, before: u32| {
-            let difference = u32::try_from(input.number()?).ok()?;
-            before.checked_add(difference)
-        })?;
-        let v6 = self.runs(|input, before: u128| {
-            let zeros = input.bytes(1)?[0];
-            before.checked_add(input.number()?.checked_shl(zeros.into())?)
-        })?;
-        let known = |record: u32| (record as usize) < records.len();
-        let whole = v4.iter().all(|run| known(run.1)) && v6.iter().all(|run| known(run.1));
-        let origin = Origin::Embedded;
-        whole.then_some(Database { kind, origin, database_type, built, networks, records, v4, v6, notes: Vec::new() })
     }
 
-    fn runs<K: Copy + Default>(
-        &mut self,
-        start: impl Fn(&mut Self, K) -> Option<K>,
-    ) -> Option<Vec<(K, u32)>> {
-        let count = usize::try_from(self.number()?).ok()?;
-        let mut runs = Vec::with_capacity(count.min(self.0.len()));
-        let mut before = K::default();
-        for _ in 0..count {
-            before = start(self, before)?;
-            runs.push((before, 0));
-        }
-        for run in &mut runs {
-            run.1 = u32::try_from(self.number()?).ok()?;
-        }
-        Some(runs)
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u128);
+        self.0.extend_from_slice(bytes);
     }
 
-    fn bytes(&mut self, count: usize) -> Option<&[u8]> {
-        let (bytes, rest) = self.0.split_at_checked(count)?;
+    fn runs<A: Number>(&mut self, runs: &[(A, u32)]) {
+        // The first run starts at 0: only its record is kept.
+        self.number(runs.len() as u128);
+        let distances = || runs.windows(2).map(|pair| pair[1].0.into() - pair[0].0.into());
+        for distance in distances() {
+            let shift = u8::try_from(distance.trailing_zeros()).expect("a shift is less than 128");
+            self.0.push(shift);
+        }
+        for distance in distances() {
+            self.number(distance >> distance.trailing_zeros() >> 1);
+        }
+        for &(_, record) in runs {
+            self.number(record.into());
+        }
+    }
+}
+
+/// What is left to read.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Damaged> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Damaged("length"))?;
         self.0 = rest;
-        Some(bytes)
+        Ok(taken)
     }
 
-    fn number(&mut self) -> Option<u128> {
-        let mut number = 0u128;
-        for shift in (0..128).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            number |= u128::from(byte & 0x7f) << shift;
+    fn number<N: TryFrom<u128>>(&mut self) -> Result<N, Damaged> {
+        let wide = || Damaged("number");
+        // Nearly all are short: 128 bits only where 64 are not enough.
+        let mut number = 0u64;
+        for (index, &byte) in self.0.iter().enumerate().take(9) {
+            number |= u64::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
-                return Some(number);
+                self.0 = &self.0[index + 1..];
+                return N::try_from(number.into()).map_err(|_| wide());
             }
         }
-        None
-    }
-
-    fn text(&mut self) -> Option<String> {
-        let length = usize::try_from(self.number()?).ok()?;
-        String::from_utf8(self.bytes(length)?.to_vec()).ok()
-    }
-
-    fn code(&mut self) -> Option<String> {
-        Some(String::from_utf8_lossy(self.bytes(2)?).into_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn embedded_tables_decode_and_keep_their_form() {
-        for (kind, least) in [(Kind::Country, 345_000), (Kind::Asn, 90_000)] {
-            let database = database(kind);
-            assert!(database.v4.len() > least && database.v6.len() > least, "{kind:?}");
-            assert!(database.v4.is_sorted_by(|a, b| a.0 < b.0 && a.1 != b.1));
-            assert!(database.v6.is_sorted_by(|a, b| a.0 < b.0 && a.1 != b.1));
-            let again = decode(kind, &encode(&database).expect("encodes")).expect("decodes");
-            assert!(again == database);
+        let mut number = 0u128;
+        for (index, &byte) in self.0.iter().enumerate().take(19) {
+            let bits = u128::from(byte & 0x7f);
+            let shifted = bits << (7 * index);
+            if shifted >> (7 * index) != bits {
+                return Err(wide());
+            }
+            number |= shifted;
+            if byte < 0x80 {
+                self.0 = &self.0[index + 1..];
+                return N::try_from(number).map_err(|_| wide());
+            }
         }
+        Err(Damaged("length"))
     }
 
-    #[test]
-    fn azure_china_is_where_the_partner_rule_expects_it() {
-        let database = database(Kind::Asn);
-        for text in ["40.72.0.1", "42.159.0.1", "139.217.0.1", "2404:7940::1"] {
-            let record = database.lookup(text.parse().expect("an address"));
-            assert_eq!(record.asn, Some(58593), "{text}: {record:?}");
-        }
+    fn text(&mut self) -> Result<&'a str, Damaged> {
+        let length = self.number()?;
+        std::str::from_utf8(self.take(length)?).map_err(|_| Damaged("text"))
     }
 
-    #[test]
-    fn a_damaged_table_is_refused() {
-        let good = encode(&database(Kind::Asn)).expect("encodes");
-        for at in (0..good.len()).step_by(good.len() / 50) {
-            let mut bad = good.clone();
-            bad[at] ^= 0x10;
-            assert!(decode(Kind::Asn, &bad).is_err(), "byte {at}");
+    fn runs<A: Number>(&mut self, records: usize) -> Result<Vec<(A, u32)>, Damaged> {
+        let count: usize = self.number()?;
+        let shifts = self.take(count.checked_sub(1).ok_or(Damaged("first run"))?)?;
+        let mut runs = Vec::with_capacity(count);
+        runs.push((A::FIRST, 0));
+        let mut start = 0u128;
+        for &shift in shifts {
+            let odd = self.number::<u128>()?.checked_mul(2).ok_or(Damaged("start"))? | 1;
+            let distance = odd.checked_shl(shift.into()).filter(|moved| moved >> shift == odd);
+            start = distance.and_then(|distance| start.checked_add(distance)).ok_or(Damaged("start"))?;
+            runs.push((A::try_from(start).map_err(|_| Damaged("start"))?, 0));
         }
-        assert!(decode(Kind::Asn, &good[..good.len() / 2]).is_err());
+        for (_, record) in &mut runs {
+            *record = self.number()?;
+            if *record as usize >= records {
+                return Err(Damaged("record index"));
+            }
+        }
+        Ok(runs)
     }
 }

@@ -1,37 +1,44 @@
-//! GeoIP data: MMDB, CSV and the embedded tables, as sorted runs of records.
+//! GeoIP databases: a file (MMDB or CSV) or an embedded table, read into sorted runs of addresses.
+//!
+//! This is the only part that knows the formats. It says what a database says: address space that no database
+//! decides (`special`) is laid over by whoever compiles a policy.
 
 mod csv;
 pub mod embedded;
+mod error;
 mod mmdb;
+mod record;
+mod runs;
 pub mod special;
+mod tree;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    fs::File,
-    io::{self, Read},
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+#[cfg(test)]
+mod tests;
 
-use crate::{
-    address::{self, Key},
-    country::{Continent, CountryCode},
-};
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher};
+use std::io::Read;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+pub use error::DatabaseError;
+
+use crate::country::{Continent, CountryCode};
 
 /// What a database is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Kind {
-    /// Address to country.
+    /// Country and continent.
     Country,
-    /// Address to autonomous system.
+    /// Autonomous system: number and organisation.
     Asn,
 }
 
 impl Kind {
-    /// The word in the configuration, in metrics and in `--json`.
+    /// The key under `[geoip]`, which is also the value of the metrics' label `database`.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Country => "country",
             Self::Asn => "asn",
@@ -39,39 +46,17 @@ impl Kind {
     }
 }
 
-/// What a database says about a network.
-#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
-pub struct Record {
-    /// Where it is located; where only its registration is known, where it is registered.
-    pub country: Option<CountryCode>,
-    /// The continent, where the record names one.
-    pub continent: Option<Continent>,
-    /// Number of the autonomous system.
-    pub asn: Option<u32>,
-    /// Name of the autonomous system's organisation.
-    pub organization: Option<Box<str>>,
-}
-
-/// A figure for each family.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct PerFamily<T> {
-    /// IPv4.
-    pub v4: T,
-    /// IPv6.
-    pub v6: T,
-}
-
 /// Where a database came from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// From octroi itself.
+    /// A table inside this program.
     Embedded,
-    /// From a file.
+    /// A file, by the path it was asked for.
     File(PathBuf),
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Embedded => f.write_str("embedded"),
             Self::File(path) => path.display().fmt(f),
@@ -79,177 +64,156 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A database, read whole.
+/// What a database says of a run of addresses. A country database fills `country` and `continent`, an ASN database
+/// `asn` and `organization`, whatever else the file holds.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
+pub struct Record {
+    /// Where the address is located; where the file knows only where it is registered, that. Pseudo-codes (`EU`,
+    /// `A1`, `ZZ`, …) are no country.
+    pub country: Option<CountryCode>,
+    /// The file's own continent; where it has none, the country's.
+    pub continent: Option<Continent>,
+    /// Never 0, which stands for "not routed".
+    pub asn: Option<u32>,
+    /// Who runs the autonomous system; never empty.
+    pub organization: Option<Box<str>>,
+}
+
+/// A value for each address family.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct PerFamily<T> {
+    /// IPv4.
+    pub v4: T,
+    /// IPv6.
+    pub v6: T,
+}
+
+/// A database in memory.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Database {
-    /// What it was asked for.
+    /// What it was read for.
     pub kind: Kind,
     /// Where it came from.
     pub origin: Origin,
-    /// What it calls itself; `csv` for a CSV file.
+    /// As the file calls itself ("GeoLite2-Country"); "csv" for CSV.
     pub database_type: String,
-    /// When it was built, Unix seconds; for a CSV file, when it was last written.
+    /// When it was built, in seconds since 1970; for CSV the time of the file's last change.
     pub built: i64,
-    /// Networks in the file, each counted once.
+    /// Networks in the file that have a record; for CSV, ranges. An IPv4 network counts once, however many aliases
+    /// lead to it.
     pub networks: PerFamily<u64>,
-    /// What runs refer to. Record 0: nothing is known.
+    /// What runs refer to. Record 0 is the empty one: nothing known. No two are equal.
     pub records: Vec<Record>,
-    /// IPv4 as runs: first address, record. The first run starts at 0; neighbours differ.
+    /// Start of a run (the address as a number) and index of its record; a run ends where the next starts, the last
+    /// at 255.255.255.255. Sorted; the first starts at 0; neighbours differ.
     pub v4: Vec<(u32, u32)>,
-    /// IPv6 as runs.
+    /// The same for IPv6. IPv4 addresses written as IPv6 ones are not in here: where a file has its IPv4 networks
+    /// (`::/96`) and where it repeats them (`::ffff:0:0/96`, `2002::/16`, …), nothing is known.
     pub v6: Vec<(u128, u32)>,
-    /// What is odd about it, one sentence each.
+    /// Oddities found, a sentence each, for `octroi check`.
     pub notes: Vec<String>,
 }
 
-/// Why a database cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{kind} database {path}: {reason}", kind = .kind.as_str(), path = .path.display())]
-pub struct DatabaseError {
-    kind: Kind,
-    path: PathBuf,
-    reason: String,
-}
-
 impl Database {
-    /// Reads a file: an MMDB, or a CSV of `start,end,country` (`start,end,asn,organisation` for [`Kind::Asn`]).
-    ///
-    /// The whole file is read and checked before anything of it is used: whoever writes to it meanwhile spoils this
-    /// copy at most, and then it fails the check.
+    /// Reads a file, MMDB or CSV (told apart by content), whole and checks all of it.
     ///
     /// # Errors
-    /// When it cannot be read, is damaged, or is of another kind.
+    ///
+    /// When the file cannot be read, changes meanwhile, is damaged, or holds nothing of this kind.
     pub fn open(kind: Kind, path: &Path) -> Result<Self, DatabaseError> {
-        let failed = |reason: String| DatabaseError { kind, path: path.into(), reason };
-        let (bytes, written) = read(path).map_err(|error| failed(error.to_string()))?;
-        if bytes.is_empty() {
-            return Err(failed("the file is empty".into()));
-        }
-        let origin = Origin::File(path.into());
-        if mmdb::looks_like(&bytes) {
-            mmdb::read(kind, origin, bytes).map_err(failed)
-        } else if csv::looks_like(&bytes) {
-            csv::read(kind, origin, &bytes, written).map_err(failed)
-        } else {
-            Err(failed(
-                "neither an MMDB file (its metadata is missing: it may be cut short) nor a CSV of start,end,…".into(),
-            ))
-        }
+        let (bytes, modified) = read_settled(path)?;
+        Self::from_bytes(kind, path, &bytes, modified)
     }
 
-    /// The table that travels in the binary.
+    /// The table inside this program.
     ///
     /// # Panics
-    /// When the binary's own data is damaged.
+    ///
+    /// Never: a test decodes both committed tables, whose checksums are part of them.
     #[must_use]
     pub fn embedded(kind: Kind) -> Self {
-        embedded::database(kind)
+        embedded::decode(embedded::table(kind)).expect("the committed table decodes: a test proves it")
     }
 
-    /// What is known about an address; special-purpose space is not taken out here.
+    /// What the database says of one address. An IPv6 address is looked up as such, even if it has an IPv4 address
+    /// inside.
     #[must_use]
     pub fn lookup(&self, address: IpAddr) -> &Record {
         let record = match address {
-            IpAddr::V4(address) => value(&self.v4, u32::from(address)),
-            IpAddr::V6(address) => value(&self.v6, u128::from(address)),
+            IpAddr::V4(v4) => runs::find(&self.v4, v4.to_bits()),
+            IpAddr::V6(v6) => runs::find(&self.v6, v6.to_bits()),
         };
         &self.records[record as usize]
     }
-}
 
-fn value<K: Key>(runs: &[(K, u32)], key: K) -> u32 {
-    let after = runs.partition_point(|run| run.0 <= key);
-    after.checked_sub(1).map_or(0, |index| runs[index].1)
-}
-
-fn read(path: &Path) -> io::Result<(Vec<u8>, i64)> {
-    let mut file = File::open(path)?;
-    let info = file.metadata()?;
-    if info.is_dir() {
-        return Err(io::Error::from_raw_os_error(libc::EISDIR));
+    /// The same as `open` once the file is in memory; `path` is for messages and `origin`.
+    fn from_bytes(kind: Kind, path: &Path, bytes: &[u8], modified: i64) -> Result<Self, DatabaseError> {
+        if bytes.is_empty() {
+            return Err(DatabaseError::Empty { path: path.to_owned() });
+        }
+        if mmdb::is_mmdb(bytes) {
+            return mmdb::read(kind, path, bytes);
+        }
+        let invalid =
+            |reason: &str| DatabaseError::Invalid { path: path.to_owned(), reason: reason.to_owned() };
+        csv::read(kind, path, csv::text(bytes).map_err(invalid)?, modified)
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(info.len()).unwrap_or(0));
-    file.read_to_end(&mut bytes)?;
-    let written = info.modified()?.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Ok((bytes, i64::try_from(written).unwrap_or(i64::MAX)))
 }
 
-/// Collects records, each distinct one once, and the ranges that have them.
-#[derive(Debug)]
-struct Collector {
-    records: Vec<Record>,
-    numbers: HashMap<Record, u32>,
-    v4: Vec<(u32, u32, u32)>,
-    v6: Vec<(u128, u128, u32)>,
+/// The whole file and the time of its last change in seconds since 1970. Size and time must be the same before and
+/// after, or somebody is writing into the file.
+fn read_settled(path: &Path) -> Result<(Vec<u8>, i64), DatabaseError> {
+    let failed = |source| DatabaseError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let before = file.metadata().map_err(failed)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    let after = file.metadata().map_err(failed)?;
+    let modified = before.modified().map_err(failed)?;
+    if before.len() != bytes.len() as u64
+        || after.len() != before.len()
+        || after.modified().map_err(failed)? != modified
+    {
+        return Err(DatabaseError::Changed { path: path.to_owned() });
+    }
+    let seconds = match modified.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(earlier) => -i64::try_from(earlier.duration().as_secs()).unwrap_or(i64::MAX),
+    };
+    Ok((bytes, seconds))
 }
 
-impl Collector {
-    fn new() -> Self {
-        let nothing = Record::default();
-        Self {
-            records: vec![nothing.clone()],
-            numbers: HashMap::from([(nothing, 0)]),
-            v4: Vec::new(),
-            v6: Vec::new(),
+/// Hashes one number by one multiplication: offsets in a file looked up a million times. Not for keys that an
+/// attacker chooses freely to collide; a file that does so is only slow to read.
+#[derive(Clone, Copy, Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
         }
     }
 
-    fn number(&mut self, record: Record) -> u32 {
-        let next = u32::try_from(self.records.len()).expect("fewer records than addresses");
-        let number = *self.numbers.entry(record).or_insert_with_key(|record| {
-            self.records.push(record.clone());
-            next
-        });
-        number
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
     }
 
-    fn finish(
-        self,
-        kind: Kind,
-        origin: Origin,
-        database_type: String,
-        built: i64,
-        mut notes: Vec<String>,
-    ) -> Result<Database, String> {
-        let networks = PerFamily { v4: self.v4.len() as u64, v6: self.v6.len() as u64 };
-        if networks.v4 + networks.v6 == 0 {
-            return Err("no network in it".into());
-        }
-        let (v4, overlaps_v4) = address::runs(&self.v4);
-        let (v6, overlaps_v6) = address::runs(&self.v6);
-        if overlaps_v4 + overlaps_v6 > 0 {
-            notes.push(format!(
-                "{} ranges begin inside another one; where ranges overlap, the narrower counts",
-                overlaps_v4 + overlaps_v6
-            ));
-        }
-        Ok(Database { kind, origin, database_type, built, networks, records: self.records, v4, v6, notes })
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 / the golden ratio; the fold brings the well mixed high bits to where tables look.
+        let product = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
-/// A country code as databases write it. Codes that are no country's (`EU`, `AP`, `A1`, `ZZ`, `-`, empty, …) place
-/// nothing; `oddities` counts those that look like codes.
-fn country(text: &str, oddities: &mut HashMap<String, u64>) -> Option<CountryCode> {
-    let code = CountryCode::parse(text.trim());
-    if code.is_none() && text.trim().len() == 2 {
-        *oddities.entry(text.trim().to_ascii_uppercase()).or_default() += 1;
-    }
-    code
-}
+impl BuildHasher for NumberHasher {
+    type Hasher = Self;
 
-fn oddity_notes(oddities: HashMap<String, u64>) -> Vec<String> {
-    let mut codes: Vec<(String, u64)> = oddities.into_iter().collect();
-    codes.sort_unstable();
-    let list: Vec<String> = codes.iter().map(|(code, count)| format!("{code} ({count})")).collect();
-    if list.is_empty() {
-        return Vec::new();
+    fn build_hasher(&self) -> Self {
+        Self::default()
     }
-    vec![format!("codes of no country, taken as unknown, with the number of records: {}", list.join(", "))]
-}
-
-/// An AS number as databases write it: `AS123`, `as123` or `123`.
-fn asn(text: &str) -> Option<u32> {
-    let digits = text.trim();
-    let digits = digits.strip_prefix("AS").or_else(|| digits.strip_prefix("as")).unwrap_or(digits);
-    digits.parse().ok().filter(|&asn| asn != 0)
 }

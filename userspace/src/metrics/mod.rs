@@ -70,8 +70,10 @@ const fn add(total: &mut Counter, more: Counter) {
 /// All metrics as Prometheus' text format.
 #[must_use]
 pub fn render(status: &Status, totals: &Totals, other: &[(&'static str, Counter)]) -> String {
-    let families: Vec<MetricFamily> =
-        families(status, totals, other).into_iter().filter(|family| !family.get_metric().is_empty()).collect();
+    let families: Vec<MetricFamily> = families(status, totals, other)
+        .into_iter()
+        .filter(|family| !family.get_metric().is_empty())
+        .collect();
     let mut text = Vec::new();
     // Only a family without metrics or a failing writer could make this fail.
     if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
@@ -107,7 +109,11 @@ fn families(status: &Status, totals: &Totals, other: &[(&'static str, Counter)])
             "The stage that each rule is in; 1 for the current one.",
             status.rules.iter().map(|rule| (vec![("rule", &*rule.name), ("stage", &*rule.stage)], 1.0)),
         ),
-        gauge("octroi_generation", "Number of the live generation, from 1.", [(vec![], status.generation as f64)]),
+        gauge(
+            "octroi_generation",
+            "Number of the live generation, from 1.",
+            [(vec![], status.generation as f64)],
+        ),
         gauge(
             "octroi_config_last_reload_successful",
             "Whether the last reload succeeded.",
@@ -146,9 +152,21 @@ fn traffic(totals: &Totals, other: &[(&'static str, Counter)]) -> Vec<MetricFami
     };
     vec![
         counter("octroi_packets_total", "IP packets by source country and verdict.", sources(|c| c.packets)),
-        counter("octroi_bytes_total", "Bytes of those packets, Ethernet header included.", sources(|c| c.bytes)),
-        counter("octroi_rule_packets_total", "Packets that a rule decided, or would have.", rules(|c| c.packets)),
-        counter("octroi_rule_bytes_total", "Bytes of those packets, Ethernet header included.", rules(|c| c.bytes)),
+        counter(
+            "octroi_bytes_total",
+            "Bytes of those packets, Ethernet header included.",
+            sources(|c| c.bytes),
+        ),
+        counter(
+            "octroi_rule_packets_total",
+            "Packets that a rule decided, or would have.",
+            rules(|c| c.packets),
+        ),
+        counter(
+            "octroi_rule_bytes_total",
+            "Bytes of those packets, Ethernet header included.",
+            rules(|c| c.bytes),
+        ),
         counter(
             "octroi_other_packets_total",
             "Frames that no rule is asked about.",

@@ -18,9 +18,9 @@ pub trait Source: Send + Sync + 'static {
 /// # Errors
 /// Names the address, and what to change.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| anyhow::anyhow!("serve metrics on {address}: {error}; set [metrics] listen to a free one"))
+    TcpListener::bind(address).await.map_err(|error| {
+        anyhow::anyhow!("serve metrics on {address}: {error}; set [metrics] listen to a free one")
+    })
 }
 
 /// Serves until `stop` is done.

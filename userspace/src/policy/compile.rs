@@ -15,7 +15,10 @@ use super::{
     sets::Memberships,
     slots::{Outcome, Slots, TooManyOutcomes},
 };
-use crate::{config::{Config, Malformed}, geoip::PerFamily};
+use crate::{
+    config::{Config, Malformed},
+    geoip::PerFamily,
+};
 
 /// A policy, compiled: what goes into the kernel, and what it is called.
 #[derive(Debug)]

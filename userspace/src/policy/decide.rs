@@ -164,10 +164,16 @@ pub(crate) fn mismatch(index: usize, rule: &Rule, subject: &Subject<'_>) -> Opti
         (Mismatch::NotCountry, source.not_country.as_ref().is_some_and(|set| set.contains(place))),
         (
             Mismatch::Continent,
-            source.continent.as_ref().is_some_and(|set| !subject.continent().is_some_and(|own| set.contains(&own))),
+            source
+                .continent
+                .as_ref()
+                .is_some_and(|set| !subject.continent().is_some_and(|own| set.contains(&own))),
         ),
         (Mismatch::Asn, source.asn.as_ref().is_some_and(|set| !asn.is_some_and(|own| set.contains(&own)))),
-        (Mismatch::NotAsn, source.not_asn.as_ref().is_some_and(|set| asn.is_some_and(|own| set.contains(&own)))),
+        (
+            Mismatch::NotAsn,
+            source.not_asn.as_ref().is_some_and(|set| asn.is_some_and(|own| set.contains(&own))),
+        ),
         (Mismatch::Cidr, failed(source.cidr.is_some(), subject.membership.contains(2 * index))),
         (Mismatch::NotCidr, failed(source.not_cidr.is_some(), !subject.membership.contains(2 * index + 1))),
     ];

@@ -179,7 +179,10 @@ impl<'a> Explainer<'a> {
         match address {
             IpAddr::V4(address) => {
                 let (facts, first, last) = self.v4.at(address.into());
-                (facts, largest_prefix(address.into(), 32, u32::from(address).into(), first.into(), last.into()))
+                (
+                    facts,
+                    largest_prefix(address.into(), 32, u32::from(address).into(), first.into(), last.into()),
+                )
             }
             IpAddr::V6(address) => {
                 let (facts, first, last) = self.v6.at(address.into());
@@ -219,9 +222,12 @@ fn reason(key: Mismatch, rule: &Rule, subject: &Subject<'_>) -> String {
         }
         other => other.to_string(),
     };
-    let asn = subject.asn().map_or_else(|| "in no known autonomous system".to_owned(), |asn| format!("in AS{asn}"));
+    let asn =
+        subject.asn().map_or_else(|| "in no known autonomous system".to_owned(), |asn| format!("in AS{asn}"));
     match key {
-        Mismatch::Local => "the source is local, so rules about countries and networks do not concern it".into(),
+        Mismatch::Local => {
+            "the source is local, so rules about countries and networks do not concern it".into()
+        }
         Mismatch::Country => format!("country is {location}, not among those of the rule"),
         Mismatch::NotCountry => format!("country is {location}, which not_country names"),
         Mismatch::Continent => {

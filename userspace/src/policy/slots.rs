@@ -81,9 +81,16 @@ impl Slots {
         read: impl Fn(u32) -> Counter,
     ) -> Result<Vec<u32>, TooManyOutcomes> {
         let missing = wanted.iter().filter(|outcome| !self.numbers.contains_key(outcome)).count();
-        let free = if self.pairs.len() + missing > PAIRS { self.give_away(wanted, in_use, &read) } else { Vec::new() };
+        let free = if self.pairs.len() + missing > PAIRS {
+            self.give_away(wanted, in_use, &read)
+        } else {
+            Vec::new()
+        };
         if self.pairs.len() + missing > PAIRS + free.len() {
-            return Err(TooManyOutcomes { needed: self.pairs.len() - free.len() + missing, available: PAIRS });
+            return Err(TooManyOutcomes {
+                needed: self.pairs.len() - free.len() + missing,
+                available: PAIRS,
+            });
         }
         let mut free = free.into_iter();
         let slots = wanted.iter().map(|outcome| {
@@ -106,7 +113,12 @@ impl Slots {
     }
 
     /// Keeps the counts of outcomes that neither generation has, and frees their slots.
-    fn give_away(&mut self, wanted: &[Outcome], in_use: &[Outcome], read: impl Fn(u32) -> Counter) -> Vec<u32> {
+    fn give_away(
+        &mut self,
+        wanted: &[Outcome],
+        in_use: &[Outcome],
+        read: impl Fn(u32) -> Counter,
+    ) -> Vec<u32> {
         let keep: std::collections::HashSet<&Outcome> = wanted.iter().chain(in_use).collect();
         let mut free = Vec::new();
         for (index, pair) in self.pairs.iter().enumerate().filter(|(_, pair)| !keep.contains(&pair.outcome)) {
@@ -114,8 +126,8 @@ impl Slots {
             // A slot that was given away before and found no new owner is still listed under its old outcome.
             if self.numbers.remove(&pair.outcome).is_some() {
                 let total = self.retired.entry(pair.outcome.clone()).or_default();
-                for family in 0..2 {
-                    add(&mut total[family], since(read(first + family as u32), pair.base[family]));
+                for (total, count) in total.iter_mut().zip(counts(first, pair, &read)) {
+                    add(total, count);
                 }
             }
             free.push(first);
@@ -131,10 +143,7 @@ impl Slots {
         let live = self.pairs.iter().enumerate().filter_map(move |(index, pair)| {
             let first = slot::FIRST_CLASS + 2 * u32::try_from(index).expect("at most PAIRS");
             let owned = self.numbers.get(&pair.outcome) == Some(&first);
-            owned.then(|| {
-                let count = |family: usize| since(read(first + family as u32), pair.base[family]);
-                (&pair.outcome, [count(0), count(1)])
-            })
+            owned.then(|| (&pair.outcome, counts(first, pair, &read)))
         });
         live.chain(self.retired.iter().map(|(outcome, counts)| (outcome, *counts)))
     }
@@ -148,6 +157,11 @@ impl Slots {
 
 const fn pair_of(slot: u32) -> usize {
     ((slot - slot::FIRST_CLASS) / 2) as usize
+}
+
+/// What the outcome counted since it got its slots, by family.
+fn counts(first: u32, pair: &Pair, read: impl Fn(u32) -> Counter) -> [Counter; 2] {
+    [since(read(first), pair.base[0]), since(read(first + 1), pair.base[1])]
 }
 
 const fn since(now: Counter, base: Counter) -> Counter {

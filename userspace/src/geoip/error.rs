@@ -1,0 +1,77 @@
+//! Why a database could not be used.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why a database could not be used; every message names the file and what to do.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// The file could not be read.
+    #[error("read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file has no bytes.
+    #[error("{} is empty; fetch the database again", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Size or time of last change moved while the file was read.
+    #[error("{} changed while it was read; try again when its writer is done", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is damaged, cut short, or no database at all.
+    #[error("{} is not a valid database: {reason}; fetch it again", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file is whole, and holds something else than what was asked for.
+    #[error("{} is {found} database (database_type \"{database_type}\"); {advice}", path.display())]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it is, with its article: "an ASN".
+        found: &'static str,
+        /// What the file calls itself.
+        database_type: String,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The file is whole, and no record in it has the field that was asked for.
+    #[error(
+        "{} has no record with {wanted} (database_type \"{database_type}\"); give a database that has as [geoip] {key}",
+        path.display()
+    )]
+    Nothing {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for: "a country".
+        wanted: &'static str,
+        /// What the file calls itself.
+        database_type: String,
+        /// The key under `[geoip]`.
+        key: &'static str,
+    },
+    /// A line of a CSV file is not right.
+    #[error("{}:{line}: {reason}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}

@@ -1,0 +1,4 @@
+//! demo
+pub(crate) fn run(_: &std::path::Path) -> anyhow::Result<()> {
+    Ok(())
+}

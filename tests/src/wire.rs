@@ -122,6 +122,8 @@ impl Sender {
 }
 
 /// Sees the frames that arrive at a device, from its making on, and not those that leave it.
+///
+/// The kernel itself drops frames that are cut in or right behind a VLAN tag, without any gate; they are not seen.
 #[derive(Debug)]
 pub struct Receiver {
     socket: OwnedFd,

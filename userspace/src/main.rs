@@ -39,6 +39,12 @@ fn main() -> ExitCode {
 
 fn run(args: &RunArgs) -> Result<(), Failure> {
     let filter = EnvFilter::try_from_env("OCTROI_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .init();
     daemon::run(&args.config.config, ProgramOptions { no_metadata: args.no_metadata, trace: false })
 }

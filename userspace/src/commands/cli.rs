@@ -51,7 +51,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub config: ConfigArg,
     /// Set marks without XDP metadata: for tests, and for drivers that take metadata but do not deliver it.
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, env = "OCTROI_NO_METADATA")]
     pub no_metadata: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Commands that concern a running daemon: `status`, `reload`, `detach`.
 
-use std::{fmt::Write, path::PathBuf};
+use std::fmt::Write;
 
 use super::{
     cli::{ConfigArg, DetachArgs, ReadArgs},
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Failure,
-    config::Config,
+    config::Control,
     daemon::{
         control::{Reply, Request, ask},
         status::Status,
@@ -53,12 +53,8 @@ pub fn reload(args: &ConfigArg) -> Result<(), Failure> {
 /// # Errors
 /// When a daemon runs that would attach again, or a pin cannot be removed.
 pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
-    let socket_and_pins = match Config::load(&args.config.config) {
-        Ok(config) => (config.control.socket, config.control.pins),
-        // The way out has to work with a configuration that does not.
-        Err(_) => (PathBuf::from("/run/octroi/octroi.sock"), PathBuf::from("/sys/fs/bpf/octroi")),
-    };
-    let (socket, pins) = socket_and_pins;
+    // The way out has to work with a configuration that does not.
+    let Control { socket, pins } = Control::despite_errors(&args.config.config);
     if let Ok(Reply::Status(status)) = runtime()?.block_on(ask(&socket, Request::Status)) {
         return Err(anyhow::anyhow!(
             "octroi runs as process {}, and would not know: stop it (systemctl stop octroi, or kill {0}), which detaches",
@@ -76,17 +72,8 @@ pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
 }
 
 fn request(config: &ConfigArg, request: Request) -> Result<Reply, Failure> {
-    // Only the socket is asked of it: a broken file must not keep the operator from the running daemon.
-    let socket = match Config::load(&config.config) {
-        Ok(config) => config.control.socket,
-        Err(error) => {
-            let socket = PathBuf::from("/run/octroi/octroi.sock");
-            if !socket.exists() {
-                return Err(error.into());
-            }
-            socket
-        }
-    };
+    // A broken file must not keep the operator from the running daemon, which tells what is wrong with it.
+    let Control { socket, .. } = Control::despite_errors(&config.config);
     Ok(runtime()?.block_on(ask(&socket, request))?)
 }
 

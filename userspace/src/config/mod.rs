@@ -166,6 +166,28 @@ impl Default for Defaults {
     }
 }
 
+impl Control {
+    /// What the file says of the running daemon's places, whatever else may be wrong with it; what it does not say is
+    /// the default. For commands that have to reach a running daemon past a configuration that is broken by now.
+    #[must_use]
+    pub fn despite_errors(path: &Path) -> Self {
+        let mut control = Self::default();
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let file: toml::Table = text.parse().unwrap_or_default();
+        let place = |key: &str| {
+            let place = PathBuf::from(file.get("control")?.get(key)?.as_str()?);
+            place.is_absolute().then_some(place)
+        };
+        if let Some(socket) = place("socket") {
+            control.socket = socket;
+        }
+        if let Some(pins) = place("pins") {
+            control.pins = pins;
+        }
+        control
+    }
+}
+
 impl Default for Control {
     fn default() -> Self {
         Self { socket: "/run/octroi/octroi.sock".into(), pins: "/sys/fs/bpf/octroi".into() }

@@ -1,0 +1,212 @@
+//! The daemon's life: start, reload, stop, crash, what stands in its way, and what it leaves behind.
+
+use std::{fs, net::IpAddr, process::Command, time::Duration};
+
+use octroi_gate::corpus::build::udp;
+use octroi_tests::{
+    command::{self, Finished},
+    gate::{Gate, Setup},
+    netns::{Lab, leftovers},
+    wire::{Receiver, Sender},
+};
+
+const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n";
+
+fn frame(lab: &Lab, source: &str) -> Vec<u8> {
+    let source: IpAddr = source.parse().expect("an address");
+    udp(source, lab.pair().gate4.into()).ports(4000, 9).frame()
+}
+
+/// Whether frames from China, and from the United States, arrive.
+fn passing(lab: &Lab) -> (bool, bool) {
+    let receiver = Receiver::new(&lab.inside, &lab.pair().gate);
+    let sender = Sender::new(&lab.outside, &lab.pair().peer);
+    let (blocked, allowed) = (frame(lab, "1.0.1.1"), frame(lab, "8.8.8.8"));
+    sender.send(&blocked);
+    sender.send(&allowed);
+    let arrived = receiver.until(|frame| *frame == allowed, Duration::from_secs(5));
+    (arrived.contains(&blocked), arrived.contains(&allowed))
+}
+
+fn refused(finished: &Finished, code: i32, words: &[&str]) {
+    assert_eq!(finished.status.code(), Some(code), "{finished}");
+    for word in words {
+        assert!(finished.stderr.contains(word), "no {word:?} in\n{finished}");
+    }
+}
+
+#[test]
+fn sigterm_detaches_and_leaves_nothing_behind() {
+    let lab = Lab::new();
+    let mut gate = Gate::start(&lab, BLOCK_CN);
+    assert_eq!(passing(&lab), (false, true));
+    assert_eq!(gate.status()["interfaces"][0]["mode"], "native");
+    assert!(gate.stop().success(), "{}", gate.describe());
+    assert_eq!(passing(&lab), (true, true));
+    assert!(!gate.pins().exists(), "{} is still there", gate.pins().display());
+    assert!(leftovers(&format!("{}-none", lab.tag())).is_empty());
+}
+
+#[test]
+fn a_killed_daemon_leaves_the_gate_closed_and_the_next_one_takes_it_over() {
+    let lab = Lab::new();
+    let mut gate = Gate::start(&lab, BLOCK_CN);
+    gate.kill();
+    assert_eq!(passing(&lab), (false, true), "nobody watches, and the gate is closed");
+    gate.start_again();
+    assert!(gate.log().contains("taking over"), "{}", gate.log());
+    assert_eq!(passing(&lab), (false, true));
+    gate.kill();
+    let detached = gate.octroi(["detach"]).success();
+    assert!(detached.starts_with("detached: 1"), "{detached}");
+    assert_eq!(passing(&lab), (true, true));
+}
+
+#[test]
+fn detach_refuses_while_a_daemon_runs() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    refused(&gate.octroi(["detach"]), 1, &["octroi runs as process", "stop"]);
+    assert_eq!(passing(&lab), (false, true));
+}
+
+#[test]
+fn a_second_daemon_is_refused_and_the_first_goes_on() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    refused(&gate.run_to_end(), 1, &["another octroi", &gate.pid().to_string()]);
+    assert_eq!(passing(&lab), (false, true));
+}
+
+#[test]
+fn a_foreign_program_is_named_and_left_alone() {
+    let lab = Lab::new();
+    // Any XDP program will do: octroi's own, attached by somebody else's hand.
+    let mut first = Gate::start(&lab, BLOCK_CN);
+    first.kill();
+    let other = Gate::prepare(&lab, Setup::new(BLOCK_CN));
+    refused(
+        &other.run_to_end(),
+        1,
+        &["attach XDP to gate0", "another XDP program", "bpftool net show dev gate0"],
+    );
+    assert_eq!(passing(&lab), (false, true));
+    first.octroi(["detach"]).success();
+}
+
+#[test]
+fn interfaces_are_followed_as_they_come_and_go() {
+    let lab = Lab::new();
+    let setup = Setup { interfaces: vec!["gate*".into(), "later0".into()], ..Setup::new(BLOCK_CN) };
+    let gate = Gate::start_with(&lab, setup);
+    assert!(
+        gate.log().contains("attach XDP to later0: no such interface (interfaces here:"),
+        "{}",
+        gate.log()
+    );
+    gate.namespace().ip("link add later0 type veth peer name later1");
+    let names = |gate: &Gate<'_>| -> Vec<String> {
+        let status = gate.status();
+        let interfaces = status["interfaces"].as_array().expect("a list").clone();
+        interfaces.iter().map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    wait_for(|| names(&gate) == ["gate0", "later0"]);
+    assert_eq!(gate.health(), 200);
+    gate.namespace().ip("link del later0");
+    wait_for(|| names(&gate) == ["gate0"]);
+    assert_eq!(gate.health(), 200);
+}
+
+fn wait_for(mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "not within 10 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn an_invalid_configuration_ends_with_78_and_leaves_a_running_gate_alone() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    gate.write("[[rule]]\nname = \"cn\"\nsource = { contry = [\"CN\"] }\naction = \"drop\"\n");
+    refused(&gate.reload(), 78, &["octroi.toml:", "contry", "did you mean \"country\"?"]);
+    refused(&gate.octroi(["check"]), 78, &["contry"]);
+    let status = gate.status();
+    assert_eq!(status["generation"], 1);
+    assert_eq!(status["last_reload"]["result"], "failure");
+    assert_eq!(gate.metrics().sum("octroi_config_last_reload_successful", &[]), 0.0);
+    assert_eq!(passing(&lab), (false, true));
+    gate.write("");
+    gate.reload().success();
+    assert_eq!(passing(&lab), (true, true));
+    assert_eq!(gate.status()["generation"], 2);
+    let metrics = gate.metrics();
+    assert_eq!(metrics.sum("octroi_packets_total", &[("country", "CN"), ("verdict", "drop")]), 1.0);
+    assert_eq!(metrics.sum("octroi_packets_total", &[("country", "CN"), ("verdict", "pass")]), 1.0);
+}
+
+#[test]
+fn damaged_and_wrong_databases_end_with_78_and_leave_a_running_gate_alone() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    let testdata = concat!(env!("CARGO_MANIFEST_DIR"), "/../userspace/testdata/mmdb");
+    let sound = fs::read(format!("{testdata}/GeoIP2-Country-Test.mmdb")).expect("an official test file");
+    let path = gate.directory().join("country.mmdb");
+    let mut flipped = sound.clone();
+    let middle = flipped.len() / 3;
+    for byte in &mut flipped[middle..middle + 64] {
+        *byte ^= 0xff;
+    }
+    let asn = fs::read(format!("{testdata}/GeoLite2-ASN-Test.mmdb")).expect("an official test file");
+    let cases: [(&str, Vec<u8>, &str); 5] = [
+        ("an ASN file", asn, "ASN"),
+        ("cut short", sound[..sound.len() / 2].to_vec(), "country.mmdb"),
+        ("bits flipped", flipped, "country.mmdb"),
+        ("empty", Vec::new(), "empty"),
+        ("text", b"not a database at all\n".to_vec(), "country.mmdb"),
+    ];
+    gate.write(&format!("[geoip]\ncountry = {path:?}\n{BLOCK_CN}"));
+    for (name, bytes, words) in cases {
+        fs::write(&path, bytes).expect("write into a directory of ours");
+        let finished = gate.reload();
+        refused(&finished, 78, &["country.mmdb", words]);
+        assert_eq!(gate.status()["generation"], 1, "{name}");
+    }
+    assert_eq!(passing(&lab), (false, true));
+    fs::write(&path, sound).expect("write into a directory of ours");
+    gate.reload().success();
+    assert_eq!(gate.status()["databases"][0]["type"], "GeoIP2-Country");
+}
+
+#[test]
+fn a_port_that_is_taken_ends_the_start_before_anything_is_attached() {
+    let lab = Lab::new();
+    let gate = Gate::prepare(&lab, Setup::new(BLOCK_CN));
+    let _taken = lab.inside.run(|| std::net::TcpListener::bind("127.0.0.1:9462").expect("free until now"));
+    refused(&gate.run_to_end(), 1, &["serve metrics on 127.0.0.1:9462", "[metrics] listen"]);
+    assert_eq!(passing(&lab), (true, true));
+}
+
+#[test]
+fn a_wrong_usage_ends_with_2() {
+    let lab = Lab::new();
+    let gate = Gate::prepare(&lab, Setup::new(""));
+    refused(&gate.octroi(["explain", "1.2.3"]), 2, &["IPv4 or IPv6 address"]);
+    refused(&gate.octroi(["explode"]), 2, &["explode"]);
+}
+
+#[test]
+fn explain_answers_lines_and_one_address_alike() {
+    let lab = Lab::new();
+    let gate = Gate::prepare(&lab, Setup::new(BLOCK_CN));
+    let json = gate.octroi(["explain", "1.0.1.1", "--json"]).json();
+    assert_eq!((json["verdict"].as_str(), json["rule"].as_str()), (Some("drop"), Some("cn")));
+    assert_eq!(json["prefix"], "1.0.1.0/24");
+    let command: Command = gate.command(["explain", "-"]);
+    let lines = command::run_with_input(command, "1.0.1.1\n8.8.8.8\n::1\n", command::SHORT).success();
+    let lines: Vec<&str> = lines.lines().collect();
+    assert!(lines[0].starts_with("1.0.1.1 drop cn CN"), "{lines:?}");
+    assert!(lines[1].starts_with("8.8.8.8 pass - US AS15169"), "{lines:?}");
+    assert!(lines[2].starts_with("::1 pass - local"), "{lines:?}");
+}

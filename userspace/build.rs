@@ -28,8 +28,8 @@ fn revision(root: &Path) -> String {
         let output = Command::new("git").arg("-C").arg(root).args(args).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    // Watching HEAD and the branch it names is enough: a commit writes one of them.
-    for name in ["HEAD", &git(&["symbolic-ref", "-q", "HEAD"]).unwrap_or_default()] {
+    // A commit or a checkout writes one of them; the branch has no file of its own while it is packed, so its log too.
+    for name in ["HEAD", "logs/HEAD", &git(&["symbolic-ref", "-q", "HEAD"]).unwrap_or_default()] {
         if let Some(path) = git(&["rev-parse", "--git-path", name]).map(|path| root.join(path))
             && path.is_file()
         {

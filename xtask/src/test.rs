@@ -36,6 +36,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
     }
     let mut steps = Steps(Vec::new());
     steps.step("packages", || ensure(&PROGRAMS))?;
+    steps.step("bpffs", mount_bpffs)?;
     steps.step("eBPF object", || build::object(root))?;
     steps.step("format", || {
         command(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
@@ -60,6 +61,12 @@ pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
         println!("  {name:<12} {:>7.1} s", time.as_secs_f64());
     }
     Ok(())
+}
+
+/// Mounts the BPF file system, where it is not.
+pub(crate) fn mount_bpffs() -> anyhow::Result<()> {
+    let mounted = std::fs::read_to_string("/proc/mounts")?.contains(" /sys/fs/bpf bpf ");
+    if mounted { Ok(()) } else { command(Command::new("mount").args(["-t", "bpf", "bpf", "/sys/fs/bpf"])) }
 }
 
 struct Steps(Vec<(&'static str, Duration)>);

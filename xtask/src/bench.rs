@@ -1,4 +1,0 @@
-//! bench
-pub(crate) fn run(_: &std::path::Path, _: bool) -> anyhow::Result<()> {
-    Ok(())
-}

@@ -136,7 +136,6 @@ fn main() -> anyhow::Result<()> {
         ensure!(packets == (users * EACH) as f64, "rule {rule}: {packets} packets");
     }
     drop(gate);
-    drop(counters);
     drop(lab);
     println!("\nEverything as the policy says; daemon, programs and namespaces are gone again.");
     Ok(())

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::bail;
 
-use crate::shell::{has, run_quietly};
+use crate::shell::{has, output, run_quietly};
 
 /// Installs the packages whose program is missing: `(program, package)`.
 ///
@@ -35,6 +35,20 @@ pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
             .args(["install", "-y", "-q", "--no-install-recommends"])
             .args(packages),
     )
+}
+
+/// Whether this user can install all of these packages here, asked of a fresh list.
+///
+/// # Errors
+/// When the list cannot be refreshed.
+pub(crate) fn offered(packages: &[&str]) -> anyhow::Result<bool> {
+    if !has("apt-get") || !is_root() {
+        return Ok(false);
+    }
+    run_quietly(Command::new("apt-get").args(["update", "-q"]))?;
+    let policy = output(Command::new("apt-cache").env("LC_ALL", "C").arg("policy").args(packages))?;
+    let candidates = policy.lines().filter_map(|line| line.trim().strip_prefix("Candidate: "));
+    Ok(candidates.filter(|&version| version != "(none)").count() == packages.len())
 }
 
 /// Whether this process may do everything.

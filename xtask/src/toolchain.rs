@@ -36,6 +36,8 @@ impl Toolchain {
             // What cargo run set for this program would otherwise hold for the one it starts.
             .env_remove("RUSTC_WRAPPER")
             .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            // The stable compiler's libraries, among which bpf-linker would find the wrong libLLVM.
+            .env_remove("LD_LIBRARY_PATH")
             .env("RUSTC", &self.rustc)
             // Debian's rustc calls itself stable; -Z build-std asks for a nightly.
             .env("RUSTC_BOOTSTRAP", "1")
@@ -77,7 +79,8 @@ pub(crate) fn setup(root: &Path) -> anyhow::Result<Toolchain> {
             "--root",
         ])
         .arg(&tools)
-        .env_remove("RUSTFLAGS");
+        .env_remove("RUSTFLAGS")
+        .env_remove("LD_LIBRARY_PATH");
     if debian {
         let prefix = format!("/usr/lib/llvm-{llvm}");
         if !Path::new(&prefix).join("bin/llvm-config").exists() {
@@ -132,33 +135,22 @@ fn has_source(sysroot: &Path) -> bool {
     sysroot.join("lib/rustlib/src/rust/library/core/src/lib.rs").exists()
 }
 
-/// rustup first, which changes nothing outside the user's home; then Debian's packages.
+/// Debian's packages where apt has them: they come from where the machine's software comes from, and leave rustup as it
+/// is. Else rustup.
 fn install() -> anyhow::Result<PathBuf> {
-    if has("rustup") {
-        println!("eBPF toolchain: asking rustup for a nightly with rust-src (a minute at most)");
-        let add = [
-            "60",
-            "rustup",
-            "toolchain",
-            "install",
-            "nightly",
-            "--profile",
-            "minimal",
-            "--component",
-            "rust-src",
-        ];
-        if run_quietly(Command::new("timeout").args(add)).is_ok()
-            && let Some(rustc) = from_rustup()
-        {
-            return Ok(rustc);
-        }
-        println!("eBPF toolchain: rustup has none; trying Debian's");
+    if packages::offered(&["rustc-web", "rust-web-src"])? {
+        packages::install(&["rustc-web", "rust-web-src"])?;
+        return from_debian();
     }
-    packages::install(&["rustc-web", "rust-web-src"]).context(
-        "no toolchain for eBPF: with rustup, run `rustup toolchain install nightly --component rust-src`; on Debian 12, \
-         install rustc-web and rust-web-src from its security suite",
-    )?;
-    from_debian()
+    let advice = "no toolchain for eBPF: with rustup, run `rustup toolchain install nightly --component rust-src`; on \
+                  Debian 12, as root, install rustc-web and rust-web-src from its security suite";
+    if !has("rustup") {
+        bail!("{advice}");
+    }
+    println!("eBPF toolchain: installing a nightly with rust-src by rustup");
+    let add = ["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src"];
+    run_quietly(Command::new("rustup").args(add)).context(advice)?;
+    from_rustup().context(advice)
 }
 
 fn llvm_major(rustc: &Path) -> anyhow::Result<u32> {

@@ -4,6 +4,8 @@
 //! padding, and its size is asserted. Whoever changes one raises [`ABI_VERSION`].
 #![no_std]
 
+pub mod bench;
+
 /// Version of everything in this crate. It is part of the directory that holds octroi's pins, so that programs and
 /// maps of different versions never meet.
 pub const ABI_VERSION: u32 = 1;

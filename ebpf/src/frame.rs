@@ -4,7 +4,7 @@ use octroi_gate::{packet::Frame, rewrite};
 
 /// The linear part of a packet.
 #[derive(Clone, Copy)]
-pub(crate) struct Packet {
+pub struct Packet {
     start: usize,
     end: usize,
 }
@@ -14,7 +14,7 @@ const MAX_OFFSET: usize = 0x4fff;
 
 impl Packet {
     #[inline(always)]
-    pub(crate) fn new(start: usize, end: usize) -> Self {
+    pub fn new(start: usize, end: usize) -> Self {
         Self { start, end }
     }
 

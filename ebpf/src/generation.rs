@@ -51,13 +51,13 @@ static CONSTANTS: Constants = Constants {
 const UNDEFINED_BYTES: Class = Class { slot: 0, mark: 0, verdict: 0, dscp: 0, _pad: [0; 2] };
 
 /// The generation, its constants read once.
-pub(crate) struct Loaded {
+pub struct Loaded {
     constants: Constants,
 }
 
 impl Loaded {
     #[inline(always)]
-    pub(crate) fn read() -> Self {
+    pub fn read() -> Self {
         // SAFETY: a static of that type; volatile, since the loader writes it after compilation.
         Self { constants: unsafe { core::ptr::read_volatile(&raw const CONSTANTS) } }
     }

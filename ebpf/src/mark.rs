@@ -4,10 +4,8 @@
 //! again, by the same code and the same generation's tables.
 
 use aya_ebpf::{
-    bindings::{__sk_buff, TC_ACT_UNSPEC, xdp_md},
+    bindings::{__sk_buff, xdp_md},
     helpers::generated::{bpf_skb_pull_data, bpf_xdp_adjust_meta},
-    macros::classifier,
-    programs::TcContext,
 };
 use octroi_abi::{METADATA_MAGIC, Metadata, Verdict};
 use octroi_gate::judge::judge;
@@ -44,15 +42,13 @@ fn write_metadata(ctx: *mut xdp_md, mark: u32) -> bool {
     true
 }
 
-/// Gives the skb the mark that XDP decided on. Whatever else the packet meets at tc is not octroi's business.
-#[classifier]
-pub fn octroi_mark(ctx: TcContext) -> i32 {
-    let skb = ctx.skb.skb;
+/// Gives the skb the mark that XDP decided on.
+#[inline(always)]
+pub fn apply(skb: *mut __sk_buff) {
     if let Some(mark) = carried(skb).or_else(|| decided_again(skb)) {
         // SAFETY: the context that the kernel gave us; `mark` may be written there.
         unsafe { (*skb).mark = mark };
     }
-    TC_ACT_UNSPEC
 }
 
 /// The mark in the packet's metadata.

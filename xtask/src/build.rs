@@ -12,6 +12,11 @@ use crate::{shell::run, toolchain};
 
 /// Builds the eBPF object into target/ebpf/octroi.bpf.o.
 pub(crate) fn object(root: &Path) -> anyhow::Result<()> {
+    ebpf(root, "octroi").map(drop)
+}
+
+/// Builds one of the binaries in ebpf/ into target/ebpf/NAME.bpf.o; that path.
+pub(crate) fn ebpf(root: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let toolchain = toolchain::setup(root)?;
     let folder = root.join("target/ebpf");
     let mut cargo = toolchain.cargo();
@@ -26,18 +31,20 @@ pub(crate) fn object(root: &Path) -> anyhow::Result<()> {
             "bpfel-unknown-none",
             "-Z",
             "build-std=core",
+            "--bin",
+            name,
         ])
         .arg("--target-dir")
         .arg(&folder);
     run(&mut cargo)?;
-    let built = folder.join("bpfel-unknown-none/release/octroi");
-    let object = folder.join("octroi.bpf.o");
+    let built = folder.join("bpfel-unknown-none/release").join(name);
+    let object = folder.join(format!("{name}.bpf.o"));
     let bytes = fs::read(&built).with_context(|| format!("read {}", built.display()))?;
     // The same bytes are not written again: the binary would be rebuilt for nothing.
     if fs::read(&object).ok().as_ref() != Some(&bytes) {
         fs::write(&object, bytes).with_context(|| format!("write {}", object.display()))?;
     }
-    Ok(())
+    Ok(object)
 }
 
 /// Builds everything; where the binary is.

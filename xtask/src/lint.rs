@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 /// A crate, and the folders that may name it.
 const LAYERS: [(&str, &[&str]); 4] = [
-    ("aya", &["userspace/src/dataplane"]),
+    ("aya", &["userspace/src/dataplane", "bench/src/kernel.rs"]),
     ("maxminddb", &["userspace/src/geoip", "tests"]),
     ("prometheus", &["userspace/src/metrics"]),
     ("aya_ebpf", &["ebpf/src"]),
@@ -22,7 +22,7 @@ const LONGEST: usize = 600;
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut findings = Vec::new();
     let mut files = Vec::new();
-    for folder in ["abi", "gate", "ebpf/src", "userspace", "xtask", "tests"] {
+    for folder in ["abi", "gate", "ebpf/src", "userspace", "xtask", "tests", "bench"] {
         sources(&root.join(folder), &mut files)?;
     }
     for file in &files {

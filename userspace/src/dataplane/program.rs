@@ -1,21 +1,15 @@
 //! One generation in the kernel: programs, tables, classes, constants.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use aya::{
-    Btf, Ebpf, EbpfLoader, include_bytes_aligned,
-    maps::MapData,
+    Ebpf, include_bytes_aligned,
     programs::{SchedClassifier, TestRun, TestRunOptions, Xdp},
 };
-use octroi_abi::{Class, Constants, Notes, Verdict, name};
+use octroi_abi::{Constants, Notes, Verdict, name};
 use octroi_gate::host::Compiled;
 
-use super::{
-    DataplaneError,
-    bpffs::Pins,
-    counters::Counters,
-    sys::{self, Mapped},
-};
+use super::{DataplaneError, bpffs::Pins, counters::Counters, object::Object, sys::Mapped};
 
 /// The eBPF object, built by `cargo xtask build`.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/octroi.bpf.o"));
@@ -75,53 +69,15 @@ impl Program {
         counters: Option<&Counters>,
         options: ProgramOptions,
     ) -> Result<(Self, Option<Counters>), DataplaneError> {
-        let scratch = pins.scratch()?;
         let constants = Constants {
             no_metadata: u32::from(options.no_metadata),
             trace: u32::from(options.trace),
             ..compiled.constants()
         };
-        // Data sections are made here, in the size that the policy needs, and handed to the loader by pin.
-        let classes = bytes_of_classes(&compiled.classes);
-        let sections: [(&str, &[u8]); 4] = [
-            (name::TABLE_V4, &compiled.tables.v4),
-            (name::TABLE_V6, &compiled.tables.v6),
-            (name::CLASSES, &classes),
-            (name::NOTES, &[0; size_of::<Notes>()]),
-        ];
-        let mut paths = Vec::new();
-        let mut filled = Vec::new();
-        for (section, bytes) in sections {
-            let error = |error: io::Error| DataplaneError::Map { name: section, bytes: bytes.len(), error };
-            let path = scratch.path(&section[1..].replace('.', "_"));
-            let fd = sys::create_mappable(section.trim_start_matches(".bss."), bytes.len()).map_err(error)?;
-            filled.push((Mapped::new(&fd, bytes.len()).map_err(error)?, bytes));
-            let map = MapData::from_fd(fd).map_err(|reason| error(io::Error::other(reason)))?;
-            map.pin(&path).map_err(|reason| error(io::Error::other(reason)))?;
-            paths.push((section, path));
-        }
-        if let Some(counters) = counters {
-            let path = scratch.path("counters");
-            counters.data().pin(&path).map_err(|error| DataplaneError::Map {
-                name: name::COUNTERS,
-                bytes: 0,
-                error: io::Error::other(error),
-            })?;
-            paths.push((name::COUNTERS, path));
-        }
-        let constants = bytes_of_constants(&constants);
-        // Reading the kernel's own types takes longer than all the rest, and these programs need none of them.
-        let no_types: Option<&Btf> = None;
-        let mut loader = EbpfLoader::new();
-        loader.btf(no_types).override_global(name::CONSTANTS, constants.as_slice(), true);
-        for (section, path) in paths {
-            loader.map_pin_path(section, path);
-        }
-        let mut ebpf = loader.load(OBJECT).map_err(DataplaneError::Object)?;
-        // Only now: the loader writes the object's zeros into every data section.
-        for (mapped, bytes) in &mut filled {
-            mapped.write(bytes);
-        }
+        let mut object = Object::load(OBJECT, pins, compiled, &constants, counters, &[])?;
+        // The only section that anybody looks at again; the others are unmapped.
+        let notes = object.take(name::NOTES)?;
+        let mut ebpf = object.ebpf;
         let new_counters = match counters {
             Some(_) => None,
             None => Some(Counters::new(
@@ -129,7 +85,6 @@ impl Program {
             )),
         };
         let marks = compiled.classes.iter().any(|class| class.mark != 0);
-        let (notes, _) = filled.pop().ok_or(DataplaneError::Missing { name: name::NOTES })?;
         let mut program = Self { ebpf, marks, notes };
         program.load_programs()?;
         Ok((program, new_counters))
@@ -201,50 +156,4 @@ impl Program {
             .map_err(|error| DataplaneError::TestRun { bytes: frame.len(), error })?;
         Ok(result.duration)
     }
-}
-
-fn bytes_of_classes(classes: &[Class]) -> Vec<u8> {
-    let one = |class: &Class| {
-        let mut bytes = [0; size_of::<Class>()];
-        bytes[0..4].copy_from_slice(&class.slot.to_ne_bytes());
-        bytes[4..8].copy_from_slice(&class.mark.to_ne_bytes());
-        bytes[8] = class.verdict;
-        bytes[9] = class.dscp;
-        bytes
-    };
-    classes.iter().flat_map(one).collect()
-}
-
-fn bytes_of_constants(constants: &Constants) -> Vec<u8> {
-    let Constants {
-        root_v4,
-        root_v6,
-        root_v6_other,
-        first_split,
-        splits,
-        limit_v4,
-        limit_v6,
-        last_class,
-        malformed_pass,
-        marks,
-        no_metadata,
-        trace,
-    } = *constants;
-    [
-        root_v4,
-        root_v6,
-        root_v6_other,
-        first_split,
-        splits,
-        limit_v4,
-        limit_v6,
-        last_class,
-        malformed_pass,
-        marks,
-        no_metadata,
-        trace,
-    ]
-    .iter()
-    .flat_map(|field: &u32| field.to_ne_bytes())
-    .collect()
 }

@@ -52,7 +52,7 @@ pub(super) fn create_mappable(name: &str, value_size: usize) -> io::Result<Owned
 
 /// A map's only element, mapped into memory and shared with the kernel.
 #[derive(Debug)]
-pub(super) struct Mapped {
+pub struct Mapped {
     start: NonNull<u8>,
     length: usize,
 }
@@ -78,14 +78,36 @@ impl Mapped {
     }
 
     /// Copies `bytes` to the element's beginning.
-    pub(super) fn write(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() <= self.length, "{} bytes into {}", bytes.len(), self.length);
-        // SAFETY: the mapping is at least that long, asserted above, and does not overlap `bytes`.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr(), bytes.len()) };
+    ///
+    /// # Panics
+    /// When they are more than the element has.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.write_at(0, bytes);
+    }
+
+    /// Copies `bytes` to byte offset `at`.
+    ///
+    /// # Panics
+    /// When that is not within the element.
+    pub fn write_at(&mut self, at: usize, bytes: &[u8]) {
+        let end = at.checked_add(bytes.len());
+        assert!(
+            end.is_some_and(|end| end <= self.length),
+            "{} bytes at {at} into {}",
+            bytes.len(),
+            self.length
+        );
+        // SAFETY: within the mapping, asserted above.
+        let start = unsafe { self.start.as_ptr().add(at) };
+        // SAFETY: the mapping has as many bytes from there on, asserted above, and does not overlap `bytes`.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len()) };
     }
 
     /// The u32, in the host's byte order, at byte offset `at`, a multiple of 4.
-    pub(super) fn read_u32(&self, at: usize) -> u32 {
+    ///
+    /// # Panics
+    /// When it is not within the element.
+    pub fn read_u32(&self, at: usize) -> u32 {
         assert!(at.is_multiple_of(4) && at + 4 <= self.length, "offset {at} of {}", self.length);
         // SAFETY: within the mapping and aligned, asserted above.
         let address = unsafe { self.start.as_ptr().add(at) };

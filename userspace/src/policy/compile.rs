@@ -31,11 +31,30 @@ pub struct Compilation {
     pub intervals: PerFamily<u64>,
 }
 
+/// Every address's class, before there is a table: runs in ascending order, the first at 0, neighbours differ.
+#[derive(Debug)]
+pub struct Classified {
+    /// What each class does and is counted as; the more runs a class has, the lower its number.
+    decisions: Vec<(Outcome, Decision)>,
+    /// First address and class of each run.
+    pub v4: Vec<(u32, u16)>,
+    /// The same for IPv6.
+    pub v6: Vec<(u128, u16)>,
+}
+
 /// Compiles a policy.
 ///
 /// # Errors
 /// When classes or table do not fit.
 pub fn compile(config: &Config, databases: &Databases) -> Result<Compilation, TableError> {
+    classify(config, databases)?.build(config)
+}
+
+/// Decides about every address.
+///
+/// # Errors
+/// When there are more classes than 16 bits can number.
+pub fn classify(config: &Config, databases: &Databases) -> Result<Classified, TableError> {
     let mut memberships = Memberships::new(config.rules.len());
     let told_apart = asn_told_apart(config, databases);
     let known_asn = |record: u32| told_apart[record as usize];
@@ -57,23 +76,34 @@ pub fn compile(config: &Config, databases: &Databases) -> Result<Compilation, Ta
     let too_many = || TableError::TooManyClasses { classes: decisions.len(), splits: 0 };
     let v4 = narrow(&v4).ok_or_else(too_many)?;
     let v6 = narrow(&v6).ok_or_else(too_many)?;
-    let tables = build(decisions.len(), &v4, &v6)?;
-    let class = |decision: &Decision| Class {
-        slot: 0,
-        mark: decision.mark,
-        verdict: decision.verdict as u8,
-        dscp: decision.dscp,
-        _pad: [0; 2],
-    };
-    Ok(Compilation {
-        compiled: Compiled {
-            tables,
-            classes: decisions.iter().map(|(_, decision)| class(decision)).collect(),
-            malformed_passes: config.policy.malformed == Malformed::Pass,
-        },
-        outcomes: decisions.into_iter().map(|(outcome, _)| outcome).collect(),
-        intervals: PerFamily { v4: v4.len() as u64, v6: v6.len() as u64 },
-    })
+    Ok(Classified { decisions, v4, v6 })
+}
+
+impl Classified {
+    /// Builds the tables.
+    ///
+    /// # Errors
+    /// When they do not fit.
+    pub fn build(self, config: &Config) -> Result<Compilation, TableError> {
+        let Self { decisions, v4, v6 } = self;
+        let tables = build(decisions.len(), &v4, &v6)?;
+        let class = |decision: &Decision| Class {
+            slot: 0,
+            mark: decision.mark,
+            verdict: decision.verdict as u8,
+            dscp: decision.dscp,
+            _pad: [0; 2],
+        };
+        Ok(Compilation {
+            compiled: Compiled {
+                tables,
+                classes: decisions.iter().map(|(_, decision)| class(decision)).collect(),
+                malformed_passes: config.policy.malformed == Malformed::Pass,
+            },
+            outcomes: decisions.into_iter().map(|(outcome, _)| outcome).collect(),
+            intervals: PerFamily { v4: v4.len() as u64, v6: v6.len() as u64 },
+        })
+    }
 }
 
 impl Compilation {

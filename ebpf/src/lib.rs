@@ -1,0 +1,75 @@
+//! The kernel side, without its entry points: maps and glue around `octroi_gate`, which makes every decision.
+//!
+//! A packet's way: [`gate`] → `octroi_gate::judge` → [`finish`]. What a mark needs beyond that is in [`mark`]. The entry
+//! points are in `main.rs`; `bench.rs` has others around the same code, which measure it.
+#![no_std]
+
+pub mod frame;
+pub mod generation;
+pub mod mark;
+
+use aya_ebpf::{
+    bindings::{xdp_action, xdp_md},
+    macros::map,
+    maps::PerCpuArray,
+};
+use octroi_abi::{Counter, DSCP_KEEP, Verdict, slot};
+use octroi_gate::judge::{Generation, Outcome, judge};
+
+use crate::{frame::Packet, generation::Loaded};
+
+/// Packets and bytes by slot. It outlives generations: a reload neither loses nor resets a counter.
+#[map]
+static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(slot::COUNT, 0);
+
+/// Judges a packet by the loaded generation; the XDP action. `length` is the whole frame's, in bytes.
+#[inline(always)]
+pub fn gate(ctx: *mut xdp_md, packet: Packet, length: u64) -> u32 {
+    let generation = Loaded::read();
+    gate_by(ctx, packet, length, &generation, &generation)
+}
+
+/// The same, with tables from elsewhere than the loaded generation: for measurements.
+#[inline(always)]
+pub fn gate_by<G: Generation>(
+    ctx: *mut xdp_md,
+    packet: Packet,
+    length: u64,
+    loaded: &Loaded,
+    tables: &G,
+) -> u32 {
+    let outcome = judge(&packet, tables);
+    finish(ctx, packet, loaded, &outcome, length)
+}
+
+/// The one exit: counts, then does what the verdict says.
+#[inline(always)]
+fn finish(ctx: *mut xdp_md, packet: Packet, generation: &Loaded, outcome: &Outcome, length: u64) -> u32 {
+    count(outcome.slot, length);
+    if generation.traces() {
+        generation::note(outcome);
+    }
+    match outcome.verdict {
+        Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Drop => xdp_action::XDP_DROP,
+        Verdict::Tag => {
+            if outcome.dscp != DSCP_KEEP {
+                packet.write_dscp(outcome.header, outcome.dscp);
+            }
+            if outcome.mark != 0 {
+                mark::hand_over(ctx, generation, outcome.mark);
+            }
+            xdp_action::XDP_PASS
+        }
+    }
+}
+
+#[inline(always)]
+fn count(slot: u32, length: u64) {
+    if let Some(counter) = COUNTERS.get_ptr_mut(slot) {
+        // SAFETY: the map gave a pointer to this CPU's counter; no other context of this CPU writes it meanwhile.
+        let counter = unsafe { &mut *counter };
+        counter.packets += 1;
+        counter.bytes += length;
+    }
+}

@@ -1,0 +1,147 @@
+//! An eBPF object in the kernel: its data sections are maps made here, in the size that a policy needs, and filled.
+
+use std::io;
+
+use aya::{Btf, Ebpf, EbpfLoader, maps::MapData};
+use octroi_abi::{Class, Constants, Notes, name};
+use octroi_gate::host::Compiled;
+
+use super::{
+    DataplaneError,
+    bpffs::Pins,
+    counters::Counters,
+    sys::{self, Mapped},
+};
+
+/// A loaded object. Its programs are not verified yet.
+#[derive(Debug)]
+pub struct Object {
+    /// Its programs and the maps that are no data sections.
+    pub ebpf: Ebpf,
+    /// Data sections by name, mapped into this process.
+    sections: Vec<(&'static str, Mapped)>,
+}
+
+impl Object {
+    /// Loads the object in `bytes` with the tables, classes and constants of a policy. `more` are data sections that
+    /// the object has beyond those, with what they begin as.
+    ///
+    /// # Errors
+    /// When the kernel refuses a map, or the object is another version's.
+    pub fn load(
+        bytes: &[u8],
+        pins: &Pins,
+        compiled: &Compiled,
+        constants: &Constants,
+        counters: Option<&Counters>,
+        more: &[(&'static str, &[u8])],
+    ) -> Result<Self, DataplaneError> {
+        let scratch = pins.scratch()?;
+        let classes = bytes_of_classes(&compiled.classes);
+        let own: [(&str, &[u8]); 4] = [
+            (name::TABLE_V4, &compiled.tables.v4),
+            (name::TABLE_V6, &compiled.tables.v6),
+            (name::CLASSES, &classes),
+            (name::NOTES, &[0; size_of::<Notes>()]),
+        ];
+        let mut paths = Vec::new();
+        let mut filled = Vec::new();
+        for &(section, bytes) in own.iter().chain(more) {
+            let error = |error: io::Error| DataplaneError::Map { name: section, bytes: bytes.len(), error };
+            let path = scratch.path(&section[1..].replace('.', "_"));
+            let fd = sys::create_mappable(section.trim_start_matches(".bss."), bytes.len()).map_err(error)?;
+            filled.push((section, Mapped::new(&fd, bytes.len()).map_err(error)?, bytes));
+            let map = MapData::from_fd(fd).map_err(|reason| error(io::Error::other(reason)))?;
+            map.pin(&path).map_err(|reason| error(io::Error::other(reason)))?;
+            paths.push((section, path));
+        }
+        if let Some(counters) = counters {
+            let path = scratch.path("counters");
+            counters.data().pin(&path).map_err(|error| DataplaneError::Map {
+                name: name::COUNTERS,
+                bytes: 0,
+                error: io::Error::other(error),
+            })?;
+            paths.push((name::COUNTERS, path));
+        }
+        let constants = bytes_of_constants(constants);
+        // Reading the kernel's own types takes longer than all the rest, and these programs need none of them.
+        let no_types: Option<&Btf> = None;
+        let mut loader = EbpfLoader::new();
+        loader.btf(no_types).override_global(name::CONSTANTS, constants.as_slice(), true);
+        for (section, path) in paths {
+            loader.map_pin_path(section, path);
+        }
+        let ebpf = loader.load(bytes).map_err(DataplaneError::Object)?;
+        // Only now: the loader writes the object's zeros into every data section.
+        let sections = filled.into_iter().map(|(section, mut mapped, bytes)| {
+            mapped.write(bytes);
+            (section, mapped)
+        });
+        Ok(Self { ebpf, sections: sections.collect() })
+    }
+
+    /// A data section.
+    ///
+    /// # Errors
+    /// When the object was loaded without it.
+    pub fn section(&mut self, name: &'static str) -> Result<&mut Mapped, DataplaneError> {
+        let section = self.sections.iter_mut().find(|section| section.0 == name);
+        section.map(|section| &mut section.1).ok_or(DataplaneError::Missing { name })
+    }
+
+    /// A data section, which then outlives this value.
+    ///
+    /// # Errors
+    /// When the object was loaded without it.
+    pub fn take(&mut self, name: &'static str) -> Result<Mapped, DataplaneError> {
+        let at = self.sections.iter().position(|section| section.0 == name);
+        at.map(|at| self.sections.swap_remove(at).1).ok_or(DataplaneError::Missing { name })
+    }
+}
+
+fn bytes_of_classes(classes: &[Class]) -> Vec<u8> {
+    let one = |class: &Class| {
+        let mut bytes = [0; size_of::<Class>()];
+        bytes[0..4].copy_from_slice(&class.slot.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&class.mark.to_ne_bytes());
+        bytes[8] = class.verdict;
+        bytes[9] = class.dscp;
+        bytes
+    };
+    classes.iter().flat_map(one).collect()
+}
+
+fn bytes_of_constants(constants: &Constants) -> Vec<u8> {
+    let Constants {
+        root_v4,
+        root_v6,
+        root_v6_other,
+        first_split,
+        splits,
+        limit_v4,
+        limit_v6,
+        last_class,
+        malformed_pass,
+        marks,
+        no_metadata,
+        trace,
+    } = *constants;
+    [
+        root_v4,
+        root_v6,
+        root_v6_other,
+        first_split,
+        splits,
+        limit_v4,
+        limit_v6,
+        last_class,
+        malformed_pass,
+        marks,
+        no_metadata,
+        trace,
+    ]
+    .iter()
+    .flat_map(|field: &u32| field.to_ne_bytes())
+    .collect()
+}

@@ -13,7 +13,7 @@ use crate::{
         control::{Reply, Request, ask},
         status::Status,
     },
-    dataplane::{bpffs::Pins, remove_pins},
+    dataplane::remove_pins,
 };
 
 /// `octroi status`.
@@ -62,12 +62,10 @@ pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
         )
         .into());
     }
-    if !pins.exists() {
-        print("nothing to detach\n");
-        return Ok(());
+    match remove_pins(&pins, args.all)? {
+        None => print("nothing to detach\n"),
+        Some(removed) => print(&format!("detached: {removed} programs\n")),
     }
-    let removed = remove_pins(&Pins::open(&pins)?, args.all)?;
-    print(&format!("detached: {removed} programs\n"));
     Ok(())
 }
 

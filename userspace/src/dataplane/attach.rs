@@ -1,6 +1,6 @@
 //! One interface: attaching programs to it, updating them, and naming whatever stands in the way.
 
-use std::{collections::BTreeMap, fs, io, os::unix::fs::MetadataExt, path::PathBuf};
+use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, path::PathBuf};
 
 use aya::{
     programs::{
@@ -228,25 +228,4 @@ impl Filters {
         let _ = fs::remove_file(pins.path(&pin_name("tc", index)));
         self.legacy.remove(&index);
     }
-}
-
-/// Removes the pins of every interface of this network namespace, or of all namespaces; how many there were.
-///
-/// # Errors
-/// When the directory cannot be read or a pin cannot be removed.
-pub fn remove_pins(pins: &Pins, all: bool) -> Result<usize, DataplaneError> {
-    let own = pin_name("", 0).rsplit_once("-netns-").map(|(_, namespace)| format!("-netns-{namespace}"));
-    let mut removed = 0;
-    for name in pins.names()? {
-        let ours = own.as_ref().is_some_and(|own| name.ends_with(own.as_str()));
-        let link = name.starts_with("xdp-") || name.starts_with("tc-");
-        if link && (all || ours) {
-            let path = pins.path(&name);
-            fs::remove_file(&path)
-                .map_err(|error: io::Error| super::bpffs::BpffsError::Io { path, error })?;
-            removed += 1;
-        }
-    }
-    pins.remove_if_empty();
-    Ok(removed)
 }

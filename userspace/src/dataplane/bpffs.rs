@@ -3,7 +3,10 @@
 use std::{
     ffi::CString,
     fs, io,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, MetadataExt},
+    },
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -28,15 +31,54 @@ pub enum BpffsError {
         /// Why mounting failed.
         error: io::Error,
     },
-    /// Somebody else may write there.
-    #[error("{path}: owned by user {owner} with mode {mode:03o}; refusing pins that others could replace")]
-    NotOurs {
+    /// Pins were looked for somewhere else.
+    #[error("{path}: not on a BPF file system, so no pins are there; look at [control] pins")]
+    Elsewhere {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A link could lead anywhere.
+    #[error(
+        "{path}: a symbolic link or a file, where octroi's directory of pins belongs, and octroi follows none; find out \
+         who made it, and remove it by hand"
+    )]
+    NotADirectory {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// The directory is another user's.
+    #[error(
+        "{path}: belongs to user {}, and octroi runs as user {}, which takes over no pins that somebody else could have \
+         replaced; run octroi as the owner (the systemd unit does as user octroi), or stop the owner's daemon and run, \
+         as root: octroi detach --all",
+        user(*.owner),
+        user(*.own)
+    )]
+    Foreign {
         /// The directory.
         path: PathBuf,
         /// Its owner's id.
         owner: u32,
+        /// The id of the user that octroi runs as.
+        own: u32,
+    },
+    /// Not only its owner may write there.
+    #[error("{path}: has mode {mode:03o}, so that others could replace pins; run: chmod 0700 {path}")]
+    Writable {
+        /// The directory.
+        path: PathBuf,
         /// Its permissions.
         mode: u32,
+    },
+    /// This user is not let in.
+    #[error("{path}: permission denied to user {}; {next}", user(*.own))]
+    Denied {
+        /// The file or directory.
+        path: PathBuf,
+        /// The id of the user that octroi runs as.
+        own: u32,
+        /// What helps.
+        next: &'static str,
     },
     /// Anything else.
     #[error("{path}: {error}")]
@@ -46,6 +88,29 @@ pub enum BpffsError {
         /// What went wrong.
         error: io::Error,
     },
+}
+
+impl BpffsError {
+    /// What went wrong with a path; where it is a lack of permission, `next` is what helps.
+    pub(super) fn io(path: impl Into<PathBuf>, error: io::Error, next: &'static str) -> Self {
+        let path = path.into();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Denied { path, own: own_user(), next },
+            _ => Self::Io { path, error },
+        }
+    }
+}
+
+/// What a user needs who is kept out.
+const LET_IN: &str = "it has to own that directory and to be let through to it: as root, run systemd-tmpfiles --create \
+                      octroi.conf, or run octroi as root";
+
+/// What the names of directories begin with that are there for one load.
+pub(super) const SCRATCH: &str = "load-";
+
+/// The name of the directory below the configured one: pins of another ABI are not looked at.
+pub(super) fn version_directory() -> String {
+    format!("v{ABI_VERSION}")
 }
 
 /// The directory of pins of this ABI version.
@@ -61,22 +126,16 @@ impl Pins {
     /// # Errors
     /// When there is none and none can be mounted, or when others may write there.
     pub fn open(base: &Path) -> Result<Self, BpffsError> {
-        let parent = base.parent().unwrap_or(base);
-        if !is_bpffs(parent) {
-            mount(parent).map_err(|error| BpffsError::NotMounted {
-                path: base.into(),
-                mount: parent.into(),
-                error,
-            })?;
-            tracing::info!(path = %parent.display(), "mounted a BPF file system");
-        }
-        let directory = base.join(format!("v{ABI_VERSION}"));
-        for path in [base, &directory] {
-            match fs::create_dir(path) {
+        require_bpffs(base.parent().unwrap_or(base), base)?;
+        let directory = base.join(version_directory());
+        let own = own_user();
+        // Root may have made the first for us, as systemd-tmpfiles does; pins are made in the second, by us alone.
+        for (path, owners) in [(base, [own, 0]), (&directory, [own, own])] {
+            match make(path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(BpffsError::Io { path: path.into(), error });
+                    return Err(BpffsError::io(path, error, LET_IN));
                 }
-                _ => check_owner(path)?,
+                _ => check_owner(path, owners)?,
             }
         }
         Ok(Self { directory })
@@ -88,26 +147,12 @@ impl Pins {
         self.directory.join(name)
     }
 
-    /// The names of all pins.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
-    pub fn names(&self) -> Result<Vec<String>, BpffsError> {
-        let error = |error| BpffsError::Io { path: self.directory.clone(), error };
-        let entries = fs::read_dir(&self.directory).map_err(error)?;
-        Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
-    }
-
     /// A directory that goes with the returned value.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn scratch(&self) -> Result<Scratch, BpffsError> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = self.directory.join(format!("load-{}-{number}", std::process::id()));
-        fs::create_dir(&path).map_err(|error| BpffsError::Io { path: path.clone(), error })?;
-        Ok(Scratch { path })
+        Scratch::make(&self.directory, SCRATCH)
     }
 
     /// Removes the directories if nothing is left in them.
@@ -127,6 +172,22 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    fn make(directory: &Path, prefix: &str) -> Result<Self, BpffsError> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut attempts = 100;
+        loop {
+            attempts -= 1;
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = directory.join(format!("{prefix}{}-{number}", std::process::id()));
+            match make(&path) {
+                Ok(()) => return Ok(Self { path }),
+                // Left by a process that was killed and had this id, or made by somebody who wants to be in the way.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempts > 0 => {}
+                Err(error) => return Err(BpffsError::io(path, error, "run octroi as root")),
+            }
+        }
+    }
+
     /// Where the pin with that name goes.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
@@ -143,7 +204,22 @@ impl Drop for Scratch {
     }
 }
 
-fn is_bpffs(path: &Path) -> bool {
+/// Makes a directory for this user only.
+fn make(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Mounts a BPF file system at `at`, for `path`, where there is none.
+fn require_bpffs(at: &Path, path: &Path) -> Result<(), BpffsError> {
+    if is_bpffs(at) {
+        return Ok(());
+    }
+    mount(at).map_err(|error| BpffsError::NotMounted { path: path.into(), mount: at.into(), error })?;
+    tracing::info!(path = %at.display(), "mounted a BPF file system");
+    Ok(())
+}
+
+pub(super) fn is_bpffs(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: all zeros is a valid `statfs`.
     let mut info: libc::statfs = unsafe { std::mem::zeroed() };
@@ -167,14 +243,33 @@ fn mount(path: &Path) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-fn check_owner(path: &Path) -> Result<(), BpffsError> {
-    let info = fs::symlink_metadata(path).map_err(|error| BpffsError::Io { path: path.into(), error })?;
-    // SAFETY: the call has no arguments and cannot fail.
-    let own = unsafe { libc::geteuid() };
-    let mode = info.mode() & 0o777;
-    let owner = info.uid();
-    if !info.is_dir() || (owner != own && owner != 0) || mode & 0o022 != 0 {
-        return Err(BpffsError::NotOurs { path: path.into(), owner, mode });
+fn check_owner(path: &Path, owners: [u32; 2]) -> Result<(), BpffsError> {
+    let info = fs::symlink_metadata(path).map_err(|error| BpffsError::io(path, error, LET_IN))?;
+    let (path, owner, mode) = (path.into(), info.uid(), info.mode() & 0o777);
+    if !info.is_dir() {
+        return Err(BpffsError::NotADirectory { path });
+    }
+    if !owners.contains(&owner) {
+        return Err(BpffsError::Foreign { path, owner, own: own_user() });
+    }
+    if mode & 0o022 != 0 {
+        return Err(BpffsError::Writable { path, mode });
     }
     Ok(())
+}
+
+fn own_user() -> u32 {
+    // SAFETY: the call has no arguments and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// A user as people know it: the id, and the name where /etc/passwd has one.
+fn user(id: u32) -> String {
+    let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = known.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then_some(name)
+    });
+    name.map_or_else(|| id.to_string(), |name| format!("{id} ({name})"))
 }

@@ -7,14 +7,15 @@
 mod attach;
 pub mod bpffs;
 pub mod counters;
+mod detach;
 pub mod interfaces;
 pub mod links;
 pub mod object;
 pub mod program;
 pub mod sys;
 
-pub use attach::remove_pins;
 pub use counters::Counters;
+pub use detach::remove_pins;
 pub use interfaces::{Attached, Interface, Mode};
 pub use links::{Dataplane, DataplaneError};
 pub use program::{Program, ProgramOptions};

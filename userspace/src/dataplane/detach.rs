@@ -1,0 +1,101 @@
+//! Clearing away what a daemon left, whoever it ran as.
+//!
+//! Root does this in directories of a user with fewer rights. So everything goes by descriptors of directories, and by
+//! names in them: no symbolic link is followed, whenever somebody puts one there.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    attach::pin_name,
+    bpffs::{BpffsError, SCRATCH, is_bpffs, version_directory},
+};
+
+const AS_ROOT: &str = "run octroi detach as root";
+
+/// Removes the pins below `base` of every interface of this network namespace, or of all namespaces; how many there
+/// were, and `None` where there is no such directory.
+///
+/// # Errors
+/// When the directory cannot be read, is not what it has to be, or a pin cannot be removed.
+pub fn remove_pins(base: &Path, all: bool) -> Result<Option<usize>, BpffsError> {
+    let Some(outer) = Directory::open(base, base.to_owned())? else { return Ok(None) };
+    if !is_bpffs(&outer.reach("")) {
+        return Err(BpffsError::Elsewhere { path: base.into() });
+    }
+    let version = version_directory();
+    let mut removed = 0;
+    if let Some(pins) = outer.child(&version)? {
+        let own = pin_name("", 0).rsplit_once("-netns-").map(|(_, namespace)| format!("-netns-{namespace}"));
+        for name in pins.names()? {
+            let ours = own.as_ref().is_some_and(|own| name.ends_with(own.as_str()));
+            let link = name.starts_with("xdp-") || name.starts_with("tc-");
+            if link && (all || ours) {
+                pins.remove(&name)?;
+                removed += 1;
+            } else if all && name.starts_with(SCRATCH) {
+                pins.remove_scratch(&name)?;
+            }
+        }
+    }
+    // A directory that is not empty stays: that is what these calls are for.
+    let _ = fs::remove_dir(outer.reach(&version));
+    let _ = fs::remove_dir(base);
+    Ok(Some(removed))
+}
+
+/// An open directory: whatever happens to its name, it stays the same one.
+struct Directory {
+    file: File,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens the directory that is reached as `reach` and known as `path`; `None` where there is none.
+    fn open(reach: &Path, path: PathBuf) -> Result<Option<Self>, BpffsError> {
+        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        match OpenOptions::new().read(true).custom_flags(flags).open(reach) {
+            Ok(file) => Ok(Some(Self { file, path })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)) => {
+                Err(BpffsError::NotADirectory { path })
+            }
+            Err(error) => Err(BpffsError::io(path, error, AS_ROOT)),
+        }
+    }
+
+    /// A path by which the kernel goes from the descriptor to the name, and nowhere else.
+    fn reach(&self, name: &str) -> PathBuf {
+        format!("/proc/self/fd/{}/{name}", self.file.as_raw_fd()).into()
+    }
+
+    fn child(&self, name: &str) -> Result<Option<Self>, BpffsError> {
+        Self::open(&self.reach(name), self.path.join(name))
+    }
+
+    fn names(&self) -> Result<Vec<String>, BpffsError> {
+        let entries =
+            fs::read_dir(self.reach("")).map_err(|error| BpffsError::io(&self.path, error, AS_ROOT))?;
+        Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), BpffsError> {
+        let removed = fs::remove_file(self.reach(name));
+        removed.map_err(|error| BpffsError::io(self.path.join(name), error, AS_ROOT))
+    }
+
+    /// Removes what a load left that was killed.
+    fn remove_scratch(&self, name: &str) -> Result<(), BpffsError> {
+        if let Some(scratch) = self.child(name)? {
+            for name in scratch.names()? {
+                scratch.remove(&name)?;
+            }
+        }
+        let removed = fs::remove_dir(self.reach(name));
+        removed.map_err(|error| BpffsError::io(self.path.join(name), error, AS_ROOT))
+    }
+}

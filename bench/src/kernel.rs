@@ -7,7 +7,7 @@ use aya::{
     maps::lpm_trie::{Key, LpmTrie},
     programs::{TestRun, TestRunOptions, Xdp},
 };
-use octroi::dataplane::{bpffs::Pins, object::Object};
+use octroi::dataplane::{bpffs::Scratch, object::Object};
 use octroi_abi::bench::{ADDRESSES, Run, V6_FRAME, name};
 use octroi_gate::corpus::build::udp;
 
@@ -40,8 +40,7 @@ impl Kernel {
     /// Loads the measuring programs in `object` with a world. `rivals`: DIR-24-8 too; the LPM tries are filled apart.
     pub(crate) fn load(object: &Path, world: &World, rivals: bool) -> anyhow::Result<Self> {
         let bytes = fs::read(object).with_context(|| format!("read {}", object.display()))?;
-        let base = format!("/sys/fs/bpf/octroi-bench-{}", std::process::id());
-        let pins = Pins::open(Path::new(&base))?;
+        let scratch = Scratch::apart(Path::new("/sys/fs/bpf"))?;
         let (dir24, dir8) = if rivals { dir_24_8(&world.v4)? } else { (vec![0; 8], vec![0; 8]) };
         // Declared sizes are what the program's masks rely on.
         let dir24 = padded(dir24, 2 << 24);
@@ -54,9 +53,8 @@ impl Kernel {
             (name::DIR_8, &dir8),
         ];
         let constants = world.compiled.constants();
-        let object = Object::load(&bytes, &pins, &world.compiled, &constants, None, &more);
-        pins.remove_if_empty();
-        let mut kernel = Self { object: object? };
+        let object = Object::load(&bytes, &scratch, &world.compiled, &constants, None, &more)?;
+        let mut kernel = Self { object };
         kernel.set(6, world.unknown().into())?;
         Ok(kernel)
     }

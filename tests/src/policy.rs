@@ -4,7 +4,7 @@ use std::path::Path;
 
 use octroi::{
     config::Config,
-    dataplane::{Program, ProgramOptions, bpffs::Pins},
+    dataplane::{Program, ProgramOptions, bpffs::Scratch},
     policy::{Databases, compile::compile, slots::Slots},
 };
 use octroi_abi::{Counter, Verdict};
@@ -45,12 +45,10 @@ impl Policy {
     /// Without the privilege to.
     #[must_use]
     pub fn in_kernel(&self) -> Kernel {
-        let base = format!("/sys/fs/bpf/octroi-t{}", std::process::id());
-        let pins =
-            Pins::open(Path::new(&base)).unwrap_or_else(|error| panic!("{error}; run the tests as root"));
+        let scratch = Scratch::apart(Path::new("/sys/fs/bpf"))
+            .unwrap_or_else(|error| panic!("{error}; run the tests as root"));
         let options = ProgramOptions { trace: true, no_metadata: false };
-        let loaded = Program::load(&pins, &self.compiled, None, options);
-        pins.remove_if_empty();
+        let loaded = Program::load(&scratch, &self.compiled, None, options);
         let (program, _) = loaded.unwrap_or_else(|error| panic!("{error}; run the tests as root"));
         Kernel { program }
     }

@@ -16,6 +16,15 @@ pub(crate) fn print(text: &str) {
     }
 }
 
+/// Says on standard error, in one line, what whoever reads the output has to know.
+pub(crate) fn note(text: &str) {
+    let line: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    #[expect(clippy::print_stderr, reason = "no error, which would be reported at the edge")]
+    {
+        eprintln!("octroi: {}", line.join(" | "));
+    }
+}
+
 /// Prints one JSON object on a line.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print(&(serde_json::to_string(value)? + "\n"));

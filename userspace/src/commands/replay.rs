@@ -17,12 +17,12 @@ use serde::Serialize;
 use super::{
     capture::{Captured, packets},
     cli::{EngineKind, ReplayArgs},
-    print,
+    note, print,
 };
 use crate::{
     Failure,
     config::Config,
-    dataplane::{Program, ProgramOptions, bpffs::Pins},
+    dataplane::{Program, ProgramOptions, bpffs::Scratch},
     policy::{Databases, compile::compile, slots::Slots},
 };
 
@@ -91,15 +91,18 @@ impl Judge {
             return Ok(Self::Host(compiled));
         }
         let options = ProgramOptions { trace: true, no_metadata: false };
-        let loaded = Pins::open(&config.control.pins).map_err(Failure::from).and_then(|pins| {
-            let loaded = Program::load(&pins, &compiled, None, options);
-            pins.remove_if_empty();
-            Ok(loaded?)
-        });
+        // On the same BPF file system as a daemon's pins, but not among them: they may be another user's.
+        let pins = &config.control.pins;
+        let loaded = Scratch::apart(pins.parent().unwrap_or(pins))
+            .map_err(Failure::from)
+            .and_then(|scratch| Ok(Program::load(&scratch, &compiled, None, options)?));
         match loaded {
             Ok((program, _)) => Ok(Self::Kernel { program: Box::new(program), host: compiled }),
             // Without privilege there is no kernel engine, and the host's gives the same answers.
-            Err(_) if engine.is_none() => Ok(Self::Host(compiled)),
+            Err(error) if engine.is_none() => {
+                note(&format!("the host engine judges, since the kernel's is not to be had: {error}"));
+                Ok(Self::Host(compiled))
+            }
             Err(error) => Err(error),
         }
     }

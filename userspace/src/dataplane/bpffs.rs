@@ -172,6 +172,16 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// A directory on the BPF file system at `mount` that nobody but this process knows of: for programs that are never
+    /// attached, beside a daemon whose directory may be another user's. Where none is mounted, one is.
+    ///
+    /// # Errors
+    /// When there is none and none can be mounted, or when this user may not write there.
+    pub fn apart(mount: &Path) -> Result<Self, BpffsError> {
+        require_bpffs(mount, mount)?;
+        Self::make(mount, "octroi-load-")
+    }
+
     fn make(directory: &Path, prefix: &str) -> Result<Self, BpffsError> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let mut attempts = 100;

@@ -108,7 +108,7 @@ impl Dataplane {
     /// # Errors
     /// When the kernel refuses it.
     pub fn load(pins: Pins, compiled: &Compiled, options: ProgramOptions) -> Result<Self, DataplaneError> {
-        let (current, counters) = Program::load(&pins, compiled, None, options)?;
+        let (current, counters) = Program::load(&pins.scratch()?, compiled, None, options)?;
         let counters = counters.ok_or(DataplaneError::Missing { name: "COUNTERS" })?;
         let (filtered, filters) = (BTreeMap::new(), Filters::default());
         Ok(Self { pins, counters, current, filtered, filters, options })
@@ -131,7 +131,8 @@ impl Dataplane {
     /// # Errors
     /// When it cannot be loaded or some interface does not take it; then the old one runs on everywhere.
     pub fn replace(&mut self, compiled: &Compiled) -> Result<(), DataplaneError> {
-        let (mut new, _) = Program::load(&self.pins, compiled, Some(&self.counters), self.options)?;
+        let (mut new, _) =
+            Program::load(&self.pins.scratch()?, compiled, Some(&self.counters), self.options)?;
         self.forget_vanished()?;
         // The tc program first: all it does is to act on what the new XDP program leaves for it.
         if new.marks {

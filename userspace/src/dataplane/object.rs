@@ -8,7 +8,7 @@ use octroi_gate::host::Compiled;
 
 use super::{
     DataplaneError,
-    bpffs::Pins,
+    bpffs::Scratch,
     counters::Counters,
     sys::{self, Mapped},
 };
@@ -23,20 +23,20 @@ pub struct Object {
 }
 
 impl Object {
-    /// Loads the object in `bytes` with the tables, classes and constants of a policy. `more` are data sections that
+    /// Loads the object in `bytes` with the tables, classes and constants of a policy. `scratch` is needed only until
+    /// this returns. `more` are data sections that
     /// the object has beyond those, with what they begin as.
     ///
     /// # Errors
     /// When the kernel refuses a map, or the object is another version's.
     pub fn load(
         bytes: &[u8],
-        pins: &Pins,
+        scratch: &Scratch,
         compiled: &Compiled,
         constants: &Constants,
         counters: Option<&Counters>,
         more: &[(&'static str, &[u8])],
     ) -> Result<Self, DataplaneError> {
-        let scratch = pins.scratch()?;
         let classes = bytes_of_classes(&compiled.classes);
         let own: [(&str, &[u8]); 4] = [
             (name::TABLE_V4, &compiled.tables.v4),

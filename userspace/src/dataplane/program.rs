@@ -9,7 +9,7 @@ use aya::{
 use octroi_abi::{Constants, Notes, Verdict, name};
 use octroi_gate::host::Compiled;
 
-use super::{DataplaneError, bpffs::Pins, counters::Counters, object::Object, sys::Mapped};
+use super::{DataplaneError, bpffs::Scratch, counters::Counters, object::Object, sys::Mapped};
 
 /// The eBPF object, built by `cargo xtask build`.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/octroi.bpf.o"));
@@ -58,13 +58,13 @@ impl TestResult {
 }
 
 impl Program {
-    /// Loads a compiled policy beside whatever runs. `counters` are those of the running generations; `None` makes new
+    /// Loads a compiled policy beside whatever runs. `scratch` is needed only until this returns. `counters` are those of the running generations; `None` makes new
     /// ones, which come back with the program.
     ///
     /// # Errors
     /// When the kernel refuses a map or a program; the error has the verifier's words.
     pub fn load(
-        pins: &Pins,
+        scratch: &Scratch,
         compiled: &Compiled,
         counters: Option<&Counters>,
         options: ProgramOptions,
@@ -74,7 +74,7 @@ impl Program {
             trace: u32::from(options.trace),
             ..compiled.constants()
         };
-        let mut object = Object::load(OBJECT, pins, compiled, &constants, counters, &[])?;
+        let mut object = Object::load(OBJECT, scratch, compiled, &constants, counters, &[])?;
         // The only section that anybody looks at again; the others are unmapped.
         let notes = object.take(name::NOTES)?;
         let mut ebpf = object.ebpf;

@@ -45,6 +45,8 @@ pub struct Setup {
     pub policy: String,
     /// Environment variables for the daemon.
     pub environment: Vec<(String, String)>,
+    /// The directory of pins; `None` takes one of the gate's own.
+    pub pins: Option<PathBuf>,
     /// The binary; `None` takes `$OCTROI_BIN`, else `octroi` beside the directory of the running test.
     pub binary: Option<PathBuf>,
 }
@@ -58,6 +60,7 @@ impl Setup {
             control: String::new(),
             policy: policy.to_owned(),
             environment: Vec::new(),
+            pins: None,
             binary: None,
         }
     }
@@ -118,7 +121,8 @@ impl<'lab> Gate<'lab> {
         let binary = setup.binary.clone().unwrap_or_else(binary);
         let directory =
             tempfile::Builder::new().prefix(PREFIX).tempdir().expect("make a temporary directory");
-        let pins = Path::new(BPFFS).join(format!("{}-{}", lab.tag(), COUNT.fetch_add(1, Ordering::Relaxed)));
+        let name = format!("{}-{}", lab.tag(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let pins = setup.pins.clone().unwrap_or_else(|| Path::new(BPFFS).join(name));
         let gate = Gate { lab, setup, binary, directory, pins, daemon: None, past: String::new() };
         gate.write(&gate.setup.policy);
         gate
@@ -374,8 +378,11 @@ fn says_ready(log: &str) -> bool {
 }
 
 /// `$OCTROI_BIN`, else `target/debug/octroi` for a test in `target/debug/deps`.
+///
+/// # Panics
+/// Where there is none.
 #[track_caller]
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let path = std::env::var_os("OCTROI_BIN").map_or_else(
         || {
             let test = std::env::current_exe().expect("a running program has a path");

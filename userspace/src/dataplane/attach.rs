@@ -51,7 +51,7 @@ impl Slot<'_> {
         let failed = |reason: String| DataplaneError::Replace { interface: self.name.into(), reason };
         let link = PinnedLink::from_pin(self.pin()).map_err(|error| failed(with_sources(&error)))?;
         let link: XdpLink = FdLink::from(link).try_into().map_err(|error| failed(with_sources(&error)))?;
-        let xdp = if frags { program.xdp_frags()? } else { program.xdp(false)? };
+        let xdp = program.gate(frags)?;
         // The link's descriptor goes with the program; its pin is what keeps it.
         xdp.attach_to_link(link).map(drop).map_err(|error| failed(with_sources(&error)))
     }
@@ -116,8 +116,7 @@ impl Slot<'_> {
     }
 
     fn attach_as(&self, program: &mut Program, mode: XdpMode, frags: bool) -> Result<(), String> {
-        let xdp = if frags { program.xdp_frags() } else { program.xdp(false) };
-        let xdp = xdp.map_err(|error| error.to_string())?;
+        let xdp = program.gate(frags).map_err(|error| error.to_string())?;
         let id = xdp.attach_to_if_index(self.index, mode).map_err(|error| with_sources(&error))?;
         let link = xdp.take_link(id).map_err(|error| with_sources(&error))?;
         // aya falls back to netlink where it gets no link; that could neither be pinned nor replaced.

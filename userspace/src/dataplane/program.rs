@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aya::{
     Ebpf, include_bytes_aligned,
-    programs::{SchedClassifier, TestRun, TestRunOptions, Xdp},
+    programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp},
 };
 use octroi_abi::{Constants, Notes, Verdict, name};
 use octroi_gate::host::Compiled;
@@ -42,6 +42,15 @@ pub struct TestResult {
     pub tagged: bool,
     /// The frame afterwards.
     pub frame: Vec<u8>,
+}
+
+/// How a generation judges a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Probed {
+    /// Where it would be counted.
+    pub slot: u32,
+    /// What would happen to it.
+    pub verdict: Verdict,
 }
 
 impl TestResult {
@@ -91,28 +100,25 @@ impl Program {
     }
 
     fn load_programs(&mut self) -> Result<(), DataplaneError> {
-        let verifier = |name| move |error| DataplaneError::Verifier { name, error };
-        self.xdp(false)?.load().map_err(verifier(name::XDP_PROGRAM))?;
+        self.gate(false)?;
         if self.marks {
-            self.tc()?.load().map_err(verifier(name::TC_PROGRAM))?;
+            let name = name::TC_PROGRAM;
+            self.tc()?.load().map_err(|error| DataplaneError::Verifier { name, error })?;
         }
         Ok(())
     }
 
-    /// The XDP program: the one for frames in one buffer, or the one for fragments.
-    pub(super) fn xdp(&mut self, frags: bool) -> Result<&mut Xdp, DataplaneError> {
-        let name = if frags { name::XDP_FRAGS_PROGRAM } else { name::XDP_PROGRAM };
-        let program = self.ebpf.program_mut(name).ok_or(DataplaneError::Missing { name })?;
-        program.try_into().map_err(|_| DataplaneError::Missing { name })
+    /// The gate, loaded: for frames in one buffer or, because of a large MTU, for fragments.
+    pub(super) fn gate(&mut self, frags: bool) -> Result<&mut Xdp, DataplaneError> {
+        self.loaded(if frags { name::XDP_FRAGS_PROGRAM } else { name::XDP_PROGRAM })
     }
 
-    /// The program for fragments, loaded: only interfaces with a large MTU need it.
-    pub(super) fn xdp_frags(&mut self) -> Result<&mut Xdp, DataplaneError> {
-        let program = self.xdp(true)?;
+    /// The XDP program of that name, loaded by now: not every generation needs each.
+    fn loaded(&mut self, name: &'static str) -> Result<&mut Xdp, DataplaneError> {
+        let program = self.ebpf.program_mut(name).ok_or(DataplaneError::Missing { name })?;
+        let program: &mut Xdp = program.try_into().map_err(|_| DataplaneError::Missing { name })?;
         if program.fd().is_err() {
-            program
-                .load()
-                .map_err(|error| DataplaneError::Verifier { name: name::XDP_FRAGS_PROGRAM, error })?;
+            program.load().map_err(|error| DataplaneError::Verifier { name, error })?;
         }
         Ok(program)
     }
@@ -129,19 +135,10 @@ impl Program {
     /// When the kernel refuses the run.
     pub fn test_run(&mut self, frame: &[u8]) -> Result<TestResult, DataplaneError> {
         let mut out = vec![0; frame.len() + 64];
-        let result = self
-            .xdp(false)?
-            .test_run(TestRunOptions {
-                data_in: Some(frame),
-                data_out: Some(&mut out),
-                ..TestRunOptions::new()
-            })
-            .map_err(|error| DataplaneError::TestRun { bytes: frame.len(), error })?;
+        let result = test_run(self.gate(false)?, frame, Some(&mut out), 1)?;
         out.truncate(result.data_size_out as usize);
-        let slot = self.notes.read_u32(std::mem::offset_of!(Notes, last_slot));
-        let verdict = self.notes.read_u32(std::mem::offset_of!(Notes, last_verdict));
-        let tagged = verdict == u32::from(Verdict::Tag as u8);
-        Ok(TestResult { action: result.return_value, slot, tagged, frame: out })
+        let Probed { slot, verdict } = self.noted();
+        Ok(TestResult { action: result.return_value, slot, tagged: verdict == Verdict::Tag, frame: out })
     }
 
     /// Runs the XDP program `repeat` times on one frame; the kernel's figure for the time of one run.
@@ -149,11 +146,26 @@ impl Program {
     /// # Errors
     /// When the kernel refuses the run.
     pub fn time(&mut self, frame: &[u8], repeat: u32) -> Result<Duration, DataplaneError> {
-        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
-        let result = self
-            .xdp(false)?
-            .test_run(options)
-            .map_err(|error| DataplaneError::TestRun { bytes: frame.len(), error })?;
-        Ok(result.duration)
+        Ok(test_run(self.gate(false)?, frame, None, repeat)?.duration)
     }
+
+    /// What the last test run noted.
+    fn noted(&self) -> Probed {
+        let slot = self.notes.read_u32(std::mem::offset_of!(Notes, last_slot));
+        let number = self.notes.read_u32(std::mem::offset_of!(Notes, last_verdict));
+        let verdict = Verdict::ALL.into_iter().find(|&verdict| u32::from(verdict as u8) == number);
+        // As the kernel side does: any other number is a drop.
+        Probed { slot, verdict: verdict.unwrap_or(Verdict::Drop) }
+    }
+}
+
+/// One call of BPF_PROG_TEST_RUN.
+fn test_run(
+    program: &Xdp,
+    frame: &[u8],
+    out: Option<&mut [u8]>,
+    repeat: u32,
+) -> Result<TestRunResult, DataplaneError> {
+    let options = TestRunOptions { data_in: Some(frame), data_out: out, repeat, ..TestRunOptions::new() };
+    program.test_run(options).map_err(|error| DataplaneError::TestRun { bytes: frame.len(), error })
 }

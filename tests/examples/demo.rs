@@ -11,33 +11,10 @@ use octroi_tests::{
     gate::{Gate, METRICS_PORT},
     netns::Lab,
     nft::Counters,
+    policy::STORY,
     prom,
     wire::{Receiver, Sender},
 };
-
-const POLICY: &str = r#"[[rule]]
-name   = "partner"                       # Azure China, under contract
-source = { country = ["CN"], asn = [58593] }
-action = "pass"
-
-[[rule]]
-name   = "unsupported-regions"
-source = { country = ["CN", "KP"] }
-action = "drop"
-
-[[rule]]
-name   = "handle-with-care"
-source = { country = ["DE"] }
-action = "tag"
-mark   = 0x2a
-dscp   = "CS1"
-
-[[rule]]
-name    = "next-in-line"                 # only watched for now
-source  = { country = ["FR"] }
-action  = "drop"
-observe = true
-"#;
 
 /// Who sends, and what the policy makes of it: who, address, arrives, marked, country, verdict, rule that counts it.
 struct Visitor(
@@ -76,8 +53,8 @@ fn main() -> anyhow::Result<()> {
             ("marked_v6", "meta mark 0x2a ip6 dscp cs1 udp dport 443"),
         ],
     );
-    println!("The policy:\n\n{POLICY}");
-    let gate = Gate::start(&lab, POLICY);
+    println!("The policy:\n\n{STORY}");
+    let gate = Gate::start(&lab, STORY);
     let log = gate.log();
     println!("octroi run:\n{log}");
     ensure!(log.contains("ready"), "the daemon is not ready");
@@ -86,7 +63,7 @@ fn main() -> anyhow::Result<()> {
     let sender = Sender::new(&lab.outside, &pair.peer);
     for Visitor(_, address, ..) in &VISITORS {
         let source: IpAddr = address.parse()?;
-        let here: IpAddr = if source.is_ipv4() { pair.gate4.into() } else { pair.gate6.into() };
+        let here = pair.here(source);
         for _ in 0..EACH {
             sender.send(&udp(source, here).ports(40_000, 443).frame());
         }

@@ -56,6 +56,13 @@ pub struct Pair {
     pub gate6: Ipv6Addr,
 }
 
+impl Pair {
+    /// The address inside that is of `source`'s family.
+    pub fn here(&self, source: IpAddr) -> IpAddr {
+        if source.is_ipv4() { self.gate4.into() } else { self.gate6.into() }
+    }
+}
+
 impl Lab {
     /// A lab with one wire, whose ends are up.
     ///

@@ -10,6 +10,32 @@ use octroi::{
 use octroi_abi::{Counter, Verdict};
 use octroi_gate::host::Compiled;
 
+/// A policy with every action, on the embedded tables: what the demo shows and what `tests/verdicts.rs` proves. Germany
+/// is tagged, France only watched.
+pub const STORY: &str = r#"[[rule]]
+name   = "partner"                       # Azure China, under contract
+source = { country = ["CN"], asn = [58593] }
+action = "pass"
+
+[[rule]]
+name   = "unsupported-regions"
+source = { country = ["CN", "KP"] }
+action = "drop"
+
+[[rule]]
+name   = "handle-with-care"
+source = { country = ["DE"] }
+action = "tag"
+mark   = 0x2a
+dscp   = "CS1"
+
+[[rule]]
+name    = "next-in-line"                 # only watched for now
+source  = { country = ["FR"] }
+action  = "drop"
+observe = true
+"#;
+
 /// A compiled policy, and what its slots mean.
 pub struct Policy {
     /// The configuration.

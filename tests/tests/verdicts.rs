@@ -7,6 +7,7 @@ use octroi_tests::{
     gate::{Gate, Setup},
     netns::Lab,
     nft::Counters,
+    policy::STORY,
     wire::{Receiver, Sender},
 };
 
@@ -20,36 +21,9 @@ const DE6: &str = "2a01:4f8::1";
 const FR: &str = "2a01:e00::1";
 const US: &str = "8.8.8.8";
 
-const STORY: &str = r#"
-[[rule]]
-name = "partner"
-source = { country = ["CN"], asn = [58593] }
-action = "pass"
-
-[[rule]]
-name = "blocked"
-source = { country = ["CN", "KP"] }
-action = "drop"
-
-[[rule]]
-name = "marked"
-source = { country = ["DE"] }
-action = "tag"
-mark = 0x2a
-dscp = "CS1"
-
-[[rule]]
-name = "watched"
-source = { country = ["FR"] }
-action = "drop"
-observe = true
-"#;
-
 fn to(lab: &Lab, source: &str) -> Build {
     let source: IpAddr = source.parse().expect("an address");
-    let pair = lab.pair();
-    let here: IpAddr = if source.is_ipv4() { pair.gate4.into() } else { pair.gate6.into() };
-    udp(source, here).ports(4000, 9)
+    udp(source, lab.pair().here(source)).ports(4000, 9)
 }
 
 /// The frames that arrive of those sent, before a marker that passes under every policy.
@@ -123,9 +97,9 @@ fn the_story_holds(setup: Setup) {
     assert_eq!(packets("DE", "ipv6", "tag"), 1.0);
     let rule =
         |rule, verdict| metrics.sum("octroi_rule_packets_total", &[("rule", rule), ("verdict", verdict)]);
-    assert_eq!(rule("blocked", "drop"), 3.0);
+    assert_eq!(rule("unsupported-regions", "drop"), 3.0);
     assert_eq!(rule("partner", "pass"), 2.0);
-    assert_eq!(rule("watched", "would_drop"), 1.0);
+    assert_eq!(rule("next-in-line", "would_drop"), 1.0);
     let bytes: usize = [CN, CN6].iter().map(|source| to(&lab, source).frame().len()).sum();
     let dropped = metrics.sum("octroi_bytes_total", &[("country", "CN"), ("verdict", "drop")]);
     let tagged_bytes = to(&lab, CN).vlan(5).frame().len();

@@ -4,7 +4,10 @@ use std::{path::PathBuf, sync::Mutex};
 
 use octroi_abi::Counter;
 
-use super::status::{self, DatabaseStatus, InterfaceStatus, LastReload, Reloads, RuleStatus, Status, Tables};
+use super::{
+    memory,
+    status::{self, DatabaseStatus, InterfaceStatus, LastReload, Reloads, RuleStatus, Status, Tables},
+};
 use crate::{
     Failure,
     config::Config,
@@ -114,7 +117,7 @@ impl Engine {
     /// Why not; the running gate is then as it was.
     pub fn reload(&self) -> Result<Vec<String>, Failure> {
         let result = Candidate::read(&self.path).and_then(|candidate| self.take(candidate));
-        give_memory_back();
+        memory::give_back();
         let mut live = self.live();
         match &result {
             Ok(warnings) => {
@@ -354,13 +357,4 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
     ];
     let changed = changed.into_iter().filter(|(changed, _)| *changed);
     changed.map(|(_, what)| format!("changed, but in force only after a restart: {what}")).collect()
-}
-
-/// Databases and tables are large while they are compiled, and not needed afterwards.
-pub fn give_memory_back() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: the call has no precondition; it returns free memory of the allocator to the kernel.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }

@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod engine;
+mod memory;
 mod service;
 pub mod status;
 
@@ -34,6 +35,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// # Errors
 /// Whatever keeps the gate from closing; nothing stays attached then.
 pub fn run(path: &Path, options: ProgramOptions) -> Result<(), Failure> {
+    memory::prepare();
     let candidate = Candidate::read(path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -53,7 +55,7 @@ async fn serve(candidate: Candidate, options: ProgramOptions) -> Result<(), Fail
     let (events, mut queue) = mpsc::channel(64);
     listen(&events)?;
     let engine = Arc::new(Engine::start(candidate, options)?);
-    engine::give_memory_back();
+    memory::give_back();
 
     let control = tokio::spawn(control::serve(socket, Arc::clone(&engine), events.clone()));
     if let Some(listener) = metrics {

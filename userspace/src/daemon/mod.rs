@@ -6,7 +6,11 @@ mod memory;
 mod service;
 pub mod status;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -35,6 +39,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// # Errors
 /// Whatever keeps the gate from closing; nothing stays attached then.
 pub fn run(path: &Path, options: ProgramOptions) -> Result<(), Failure> {
+    let started = Instant::now();
     memory::prepare();
     let candidate = Candidate::read(path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -42,10 +47,10 @@ pub fn run(path: &Path, options: ProgramOptions) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| anyhow::anyhow!("start the runtime: {error}"))?;
-    runtime.block_on(serve(candidate, options))
+    runtime.block_on(serve(candidate, options, started))
 }
 
-async fn serve(candidate: Candidate, options: ProgramOptions) -> Result<(), Failure> {
+async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) -> Result<(), Failure> {
     // Whatever may be taken already is taken before anything is attached.
     let socket = control::Listener::bind(&candidate.config().control.socket).await?;
     let metrics = match candidate.config().metrics {
@@ -67,7 +72,7 @@ async fn serve(candidate: Candidate, options: ProgramOptions) -> Result<(), Fail
         });
     }
     service::ready(&engine.summary());
-    tracing::info!("ready: {}", engine.summary());
+    tracing::info!("ready in {:.2} s: {}", started.elapsed().as_secs_f64(), engine.summary());
 
     while let Some(event) = queue.recv().await {
         match event {

@@ -29,6 +29,12 @@ pub enum DatabaseError {
         /// The file.
         path: PathBuf,
     },
+    /// The file's bytes are not those of the first reading any more.
+    #[error("{} was written into after it was loaded, and what was loaded cannot be read any more", path.display())]
+    Overwritten {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is damaged, cut short, or no database at all.
     #[error("{} is not a valid database: {reason}; fetch it again", path.display())]
     Invalid {

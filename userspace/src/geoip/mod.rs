@@ -7,6 +7,7 @@ mod csv;
 pub mod embedded;
 mod error;
 mod mmdb;
+mod original;
 mod record;
 mod runs;
 pub mod special;
@@ -15,14 +16,12 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
-use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 pub use error::DatabaseError;
+pub use original::Original;
 
 use crate::country::{Continent, CountryCode};
 
@@ -121,8 +120,7 @@ impl Database {
     ///
     /// When the file cannot be read, changes meanwhile, is damaged, or holds nothing of this kind.
     pub fn open(kind: Kind, path: &Path) -> Result<Self, DatabaseError> {
-        let (bytes, modified) = read_settled(path)?;
-        Self::from_bytes(kind, path, &bytes, modified)
+        Original::open(kind, Some(path))?.read()
     }
 
     /// The table inside this program.
@@ -158,29 +156,6 @@ impl Database {
             |reason: &str| DatabaseError::Invalid { path: path.to_owned(), reason: reason.to_owned() };
         csv::read(kind, path, csv::text(bytes).map_err(invalid)?, modified)
     }
-}
-
-/// The whole file and the time of its last change in seconds since 1970. Size and time must be the same before and
-/// after, or somebody is writing into the file.
-fn read_settled(path: &Path) -> Result<(Vec<u8>, i64), DatabaseError> {
-    let failed = |source| DatabaseError::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
-    let before = file.metadata().map_err(failed)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
-    file.read_to_end(&mut bytes).map_err(failed)?;
-    let after = file.metadata().map_err(failed)?;
-    let modified = before.modified().map_err(failed)?;
-    if before.len() != bytes.len() as u64
-        || after.len() != before.len()
-        || after.modified().map_err(failed)? != modified
-    {
-        return Err(DatabaseError::Changed { path: path.to_owned() });
-    }
-    let seconds = match modified.duration_since(UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        Err(earlier) => -i64::try_from(earlier.duration().as_secs()).unwrap_or(i64::MAX),
-    };
-    Ok((bytes, seconds))
 }
 
 /// Hashes one number by one multiplication: offsets in a file looked up a million times. Not for keys that an

@@ -18,7 +18,7 @@ pub mod slots;
 
 use crate::{
     config::Config,
-    geoip::{Database, DatabaseError, Kind},
+    geoip::{Database, DatabaseError, Kind, Original},
 };
 
 /// The databases that a configuration names, or the embedded ones in their place.
@@ -31,27 +31,52 @@ pub struct Databases {
 }
 
 impl Databases {
-    /// Opens what `[geoip]` names; what it does not name is embedded.
+    /// Reads what `[geoip]` names; what it does not name is embedded.
     ///
     /// # Errors
     /// The first database that cannot be used.
     pub fn open(config: &Config) -> Result<Self, DatabaseError> {
-        let open = |kind: Kind, path: &Option<std::path::PathBuf>| match path {
-            Some(path) => Database::open(kind, path),
-            None => Ok(Database::embedded(kind)),
-        };
-        // Two files, two threads: reading them is most of a reload.
-        std::thread::scope(|scope| {
-            let asn = scope.spawn(|| open(Kind::Asn, &config.geoip.asn));
-            let country = open(Kind::Country, &config.geoip.country)?;
-            let asn = asn.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Ok(Self { country, asn })
-        })
+        Originals::open(config)?.read()
     }
 
     /// Both, in the order in which they are listed everywhere.
     #[must_use]
     pub const fn all(&self) -> [&Database; 2] {
         [&self.country, &self.asn]
+    }
+}
+
+/// Where the databases of a configuration are read from: whoever keeps it can read the same ones again.
+#[derive(Debug)]
+pub struct Originals {
+    country: Original,
+    asn: Original,
+}
+
+impl Originals {
+    /// Opens what `[geoip]` names, without reading it.
+    ///
+    /// # Errors
+    /// The first file that cannot be opened.
+    pub fn open(config: &Config) -> Result<Self, DatabaseError> {
+        let geoip = &config.geoip;
+        Ok(Self {
+            country: Original::open(Kind::Country, geoip.country.as_deref())?,
+            asn: Original::open(Kind::Asn, geoip.asn.as_deref())?,
+        })
+    }
+
+    /// Reads them: see [`Original::read`].
+    ///
+    /// # Errors
+    /// The first database that cannot be used.
+    pub fn read(&self) -> Result<Databases, DatabaseError> {
+        // Two files, two threads: reading them is most of a reload.
+        std::thread::scope(|scope| {
+            let asn = scope.spawn(|| self.asn.read());
+            let country = self.country.read()?;
+            let asn = asn.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok(Databases { country, asn })
+        })
     }
 }

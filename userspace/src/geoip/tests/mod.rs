@@ -8,6 +8,7 @@ mod damage;
 mod embedded;
 mod layouts;
 mod official;
+mod original;
 mod trees;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -16,6 +16,8 @@ pub mod name {
     pub const XDP_PROGRAM: &str = "octroi";
     /// The XDP program for drivers that need fragments support because of a large MTU.
     pub const XDP_FRAGS_PROGRAM: &str = "octroi_frags";
+    /// The XDP program that notes how a frame would be judged: for test runs, attached to nothing.
+    pub const XDP_PROBE_PROGRAM: &str = "octroi_probe";
     /// The tc program that turns the mark carried in metadata into the skb's mark.
     pub const TC_PROGRAM: &str = "octroi_mark";
     /// Per-CPU array of [`Counter`](super::Counter), indexed by slot; outlives generations.
@@ -143,7 +145,7 @@ pub const TABLE_PAD: u32 = 32 * 8;
 pub struct Notes {
     /// Not 0: a driver refused metadata, so that the tc program has to decide again.
     pub metadata_refused: u32,
-    /// Slot of the last packet, where [`Constants::trace`] is set.
+    /// Slot of the last packet, where [`Constants::trace`] is set, and of the last one that was probed.
     pub last_slot: u32,
     /// Its verdict, as a [`Verdict`]'s number.
     pub last_verdict: u32,

@@ -42,6 +42,12 @@ pub fn gate_by<G: Generation>(
     finish(ctx, packet, loaded, &outcome, length)
 }
 
+/// Notes how the gate would judge a packet, and neither counts nor does it.
+#[inline(always)]
+pub fn probe(packet: Packet) {
+    generation::note(&judge(&packet, &Loaded::read()));
+}
+
 /// The one exit: counts, then does what the verdict says.
 #[inline(always)]
 fn finish(ctx: *mut xdp_md, packet: Packet, generation: &Loaded, outcome: &Outcome, length: u64) -> u32 {

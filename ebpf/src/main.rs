@@ -3,12 +3,12 @@
 #![no_main]
 
 use aya_ebpf::{
-    bindings::TC_ACT_UNSPEC,
+    bindings::{TC_ACT_UNSPEC, xdp_action},
     helpers::generated::bpf_xdp_get_buff_len,
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use octroi_ebpf::{frame::Packet, gate, mark};
+use octroi_ebpf::{frame::Packet, gate, mark, probe};
 
 /// The gate, for frames in one buffer.
 #[xdp]
@@ -23,6 +23,14 @@ pub fn octroi_frags(ctx: XdpContext) -> u32 {
     // SAFETY: the helper takes the context that the kernel gave us.
     let length = unsafe { bpf_xdp_get_buff_len(ctx.ctx) };
     gate(ctx.ctx, linear(&ctx), length)
+}
+
+/// Attached to nothing, for test runs: it has the tables of the generation that it was loaded with, so it tells what
+/// the live one holds without a trace in any counter.
+#[xdp]
+pub fn octroi_probe(ctx: XdpContext) -> u32 {
+    probe(linear(&ctx));
+    xdp_action::XDP_PASS
 }
 
 /// Gives the skb the mark that XDP decided on. Whatever else the packet meets at tc is not octroi's business.

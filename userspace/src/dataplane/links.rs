@@ -13,7 +13,7 @@ use super::{
     bpffs::{BpffsError, Pins},
     counters::Counters,
     interfaces::{self, Interface, Mode},
-    program::{Program, ProgramOptions},
+    program::{Probed, Program, ProgramOptions},
 };
 use crate::config;
 
@@ -159,6 +159,14 @@ impl Dataplane {
         }
         self.current = new;
         Ok(())
+    }
+
+    /// How the running generation judges a frame of at least 14 bytes: what the kernel holds, without a count.
+    ///
+    /// # Errors
+    /// When the kernel refuses the test run.
+    pub fn probe(&mut self, frame: &[u8]) -> Result<Probed, DataplaneError> {
+        self.current.probe(frame)
     }
 
     /// Attaches the running generation to an interface, or takes over what an earlier daemon left there.

@@ -18,4 +18,4 @@ pub use counters::Counters;
 pub use detach::remove_pins;
 pub use interfaces::{Attached, Interface, Mode};
 pub use links::{Dataplane, DataplaneError};
-pub use program::{Program, ProgramOptions};
+pub use program::{Probed, Program, ProgramOptions};

@@ -149,6 +149,15 @@ impl Program {
         Ok(test_run(self.gate(false)?, frame, None, repeat)?.duration)
     }
 
+    /// How this generation judges a frame of at least 14 bytes. Nothing is counted.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program for it, or the run.
+    pub fn probe(&mut self, frame: &[u8]) -> Result<Probed, DataplaneError> {
+        test_run(self.loaded(name::XDP_PROBE_PROGRAM)?, frame, None, 1)?;
+        Ok(self.noted())
+    }
+
     /// What the last test run noted.
     fn noted(&self) -> Probed {
         let slot = self.notes.read_u32(std::mem::offset_of!(Notes, last_slot));

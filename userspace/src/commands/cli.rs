@@ -24,7 +24,7 @@ pub enum Command {
     Run(RunArgs),
     /// Validate configuration and databases, and print what would be loaded. Needs no privilege.
     Check(ReadArgs),
-    /// Say why a packet from an address gets its verdict. Needs no privilege and no daemon.
+    /// Say why a packet from an address gets its verdict. Needs no privilege and, without --live, no daemon.
     Explain(ExplainArgs),
     /// Say what a policy does to the packets of a capture (pcap or pcapng, Ethernet).
     Replay(ReplayArgs),
@@ -72,6 +72,9 @@ pub struct ExplainArgs {
     /// The source address, or `-` to read addresses from standard input, one a line, and answer one line each.
     #[arg(value_parser = parse_addresses)]
     pub address: Addresses,
+    /// Ask the running daemon: the policy and the databases that it has loaded, whatever the files hold by now.
+    #[arg(long)]
+    pub live: bool,
     /// Configuration, and how to print.
     #[command(flatten)]
     pub read: ReadArgs,

@@ -4,92 +4,193 @@ use std::{
     fmt::Write as _,
     io::{self, BufRead, BufWriter, Write},
     net::IpAddr,
+    slice,
 };
 
 use super::{
-    cli::{Addresses, ExplainArgs},
+    cli::{Addresses, ConfigArg, ExplainArgs},
     print, print_json,
+    running::{request, unexpected},
 };
 use crate::{
     Failure,
     config::Config,
+    daemon::control::{Reply, Request},
     policy::{
         Databases,
-        explain::{Explainer, Explanation},
+        explain::{Brief, Explainer, Explanation},
     },
 };
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the configuration or a database is invalid, or a line is not an address.
+/// When the configuration or a database is invalid, a line is not an address, or the daemon does not answer or cannot
+/// tell.
 pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
+    if args.live {
+        // Of the file, only where the socket is: it may hold another policy by now, or none.
+        return answer(&Daemon(&args.read.config), args);
+    }
     let config = Config::load(&args.read.config.config)?;
     let databases = Databases::open(&config)?;
-    let explainer = Explainer::new(&config, &databases);
-    match args.address {
-        Addresses::One(address) => {
-            let explanation = explainer.explain(address);
-            if args.read.json {
-                print_json(&explanation)?
-            } else {
-                print(&text(&explanation))
-            }
-            Ok(())
-        }
-        Addresses::StandardInput => stream(&explainer, args.read.json).map_err(Failure::from),
+    answer(&Explainer::new(&config, &databases), args)
+}
+
+/// Who explains.
+trait Source {
+    fn explanations(&self, addresses: &[IpAddr]) -> Result<Vec<Explanation>, Failure>;
+    fn briefs(&self, addresses: &[IpAddr]) -> Result<Vec<Brief>, Failure>;
+}
+
+/// The files.
+impl Source for Explainer<'_> {
+    fn explanations(&self, addresses: &[IpAddr]) -> Result<Vec<Explanation>, Failure> {
+        Ok(addresses.iter().map(|&address| self.explain(address)).collect())
+    }
+
+    fn briefs(&self, addresses: &[IpAddr]) -> Result<Vec<Brief>, Failure> {
+        Ok(addresses.iter().map(|&address| self.brief(address)).collect())
     }
 }
 
-/// Answers each line of standard input with one line, in order. A line that is not an address is answered too, and
-/// makes the command fail at the end.
-fn stream(explainer: &Explainer<'_>, json: bool) -> anyhow::Result<()> {
-    let mut input = io::stdin().lock();
-    let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let (mut line, mut number, mut bad) = (String::new(), 0u64, Vec::new());
-    let mut answer = String::new();
-    loop {
-        line.clear();
-        if input.read_line(&mut line)? == 0 {
-            break;
-        }
-        number += 1;
-        let word = line.trim();
-        if word.is_empty() {
-            continue;
-        }
-        answer.clear();
-        match word.parse::<IpAddr>() {
-            Ok(address) if json => answer.push_str(&serde_json::to_string(&explainer.explain(address))?),
-            Ok(address) => {
-                let brief = explainer.brief(address);
-                let rule = brief.rule.as_deref().unwrap_or("-");
-                write!(answer, "{address} {} {rule} {}", brief.verdict, brief.location)?;
-                match brief.asn {
-                    Some(asn) => write!(answer, " AS{asn} {}", brief.prefix)?,
-                    None => write!(answer, " - {}", brief.prefix)?,
-                }
-            }
-            Err(_) => {
-                bad.push(number);
-                let error = format!("line {number}: \"{word}\" is not an address");
-                if json {
-                    answer.push_str(&serde_json::to_string(&serde_json::json!({ "error": error }))?);
-                } else {
-                    answer.push_str(&error);
-                }
-            }
-        }
-        answer.push('\n');
-        if let Err(error) = output.write_all(answer.as_bytes()) {
-            // Whoever read has gone: `octroi explain - | head`.
-            return if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) };
+/// The daemon that runs with this configuration.
+struct Daemon<'a>(&'a ConfigArg);
+
+impl Source for Daemon<'_> {
+    fn explanations(&self, addresses: &[IpAddr]) -> Result<Vec<Explanation>, Failure> {
+        match request(self.0, Request::Explain { addresses: addresses.to_vec() })? {
+            Reply::Explained { explanations } => Ok(explanations),
+            other => Err(unexpected(other)),
         }
     }
-    output.flush()?;
-    match bad.first() {
-        None => Ok(()),
-        Some(first) => anyhow::bail!("{} lines are not addresses, the first of them line {first}", bad.len()),
+
+    fn briefs(&self, addresses: &[IpAddr]) -> Result<Vec<Brief>, Failure> {
+        match request(self.0, Request::ExplainBriefly { addresses: addresses.to_vec() })? {
+            Reply::ExplainedBriefly { briefs } => Ok(briefs),
+            other => Err(unexpected(other)),
+        }
+    }
+}
+
+fn answer(source: &impl Source, args: &ExplainArgs) -> Result<(), Failure> {
+    match args.address {
+        Addresses::StandardInput => lines(source, args.read.json),
+        Addresses::One(address) => {
+            for explanation in source.explanations(slice::from_ref(&address))? {
+                if args.read.json {
+                    print_json(&explanation)?;
+                } else {
+                    print(&text(&explanation));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// How many lines are read before they are answered: the daemon reads its databases again for each such batch.
+const BATCH: usize = 4096;
+/// The same where each answer has its reasons, and may be some kilobytes long.
+const BATCH_WITH_REASONS: usize = 512;
+
+/// Answers each line of standard input with one line, in order. A line that is not an address is answered too, and
+/// makes the command fail at the end.
+fn lines(source: &impl Source, json: bool) -> Result<(), Failure> {
+    let mut input = io::stdin().lock();
+    let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let size = if json { BATCH_WITH_REASONS } else { BATCH };
+    let (mut number, mut bad) = (0, Vec::new());
+    loop {
+        let batch = Batch::read(&mut input, size, &mut number)
+            .map_err(|error| anyhow::anyhow!("read standard input: {error}"))?;
+        let last = batch.lines.is_empty();
+        let answers = batch.answer(source, json)?;
+        bad.extend(batch.bad);
+        let written = output.write_all(answers.as_bytes());
+        match if last { written.and_then(|()| output.flush()) } else { written } {
+            // Whoever read has gone: `octroi explain - | head`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => return Err(anyhow::anyhow!("write to standard output: {error}").into()),
+            Ok(()) if last => break,
+            Ok(()) => {}
+        }
+    }
+    let Some(first) = bad.first() else { return Ok(()) };
+    Err(anyhow::anyhow!("{} lines are not addresses, the first of them line {first}", bad.len()).into())
+}
+
+/// Some lines of the input.
+struct Batch {
+    /// For each line, what is wrong with it; nothing is wrong with an address.
+    lines: Vec<Option<String>>,
+    addresses: Vec<IpAddr>,
+    /// Numbers of the lines that are not addresses.
+    bad: Vec<u64>,
+}
+
+impl Batch {
+    /// Reads until there are `size` lines that ask something; fewer at the input's end. `number` counts all lines.
+    fn read(input: &mut impl BufRead, size: usize, number: &mut u64) -> io::Result<Self> {
+        let mut batch = Self { lines: Vec::new(), addresses: Vec::new(), bad: Vec::new() };
+        let mut line = String::new();
+        while batch.lines.len() < size {
+            line.clear();
+            if input.read_line(&mut line)? == 0 {
+                break;
+            }
+            *number += 1;
+            let word = line.trim();
+            match word.parse() {
+                _ if word.is_empty() => {}
+                Ok(address) => {
+                    batch.addresses.push(address);
+                    batch.lines.push(None);
+                }
+                Err(_) => {
+                    batch.bad.push(*number);
+                    batch.lines.push(Some(format!("line {number}: \"{word}\" is not an address")));
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    /// The answers, one line for each.
+    fn answer(&self, source: &impl Source, json: bool) -> Result<String, Failure> {
+        let answers: Vec<String> = if self.addresses.is_empty() {
+            Vec::new()
+        } else if json {
+            source.explanations(&self.addresses)?.iter().map(to_json).collect::<anyhow::Result<_>>()?
+        } else {
+            source.briefs(&self.addresses)?.iter().map(brief).collect()
+        };
+        let mut answers = answers.into_iter();
+        let mut text = String::new();
+        for line in &self.lines {
+            match line {
+                Some(error) if json => text += &serde_json::json!({ "error": error }).to_string(),
+                Some(error) => text += error,
+                None => {
+                    text += &answers.next().ok_or_else(|| anyhow::anyhow!("fewer answers than addresses"))?;
+                }
+            }
+            text.push('\n');
+        }
+        Ok(text)
+    }
+}
+
+fn to_json(explanation: &Explanation) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(explanation)?)
+}
+
+fn brief(brief: &Brief) -> String {
+    let Brief { address, prefix, location, asn, verdict, rule } = brief;
+    let rule = rule.as_deref().unwrap_or("-");
+    match asn {
+        Some(asn) => format!("{address} {verdict} {rule} {location} AS{asn} {prefix}"),
+        None => format!("{address} {verdict} {rule} {location} - {prefix}"),
     }
 }
 

@@ -69,7 +69,7 @@ pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn request(config: &ConfigArg, request: Request) -> Result<Reply, Failure> {
+pub(super) fn request(config: &ConfigArg, request: Request) -> Result<Reply, Failure> {
     // A broken file must not keep the operator from the running daemon, which tells what is wrong with it.
     let Control { socket, .. } = Control::despite_errors(&config.config);
     Ok(runtime()?.block_on(ask(&socket, request))?)
@@ -79,7 +79,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-fn unexpected(reply: Reply) -> Failure {
+pub(super) fn unexpected(reply: Reply) -> Failure {
     match reply {
         Reply::Failed { error, invalid: true } => Failure::Config(error),
         Reply::Failed { error, invalid: false } => anyhow::anyhow!(error).into(),

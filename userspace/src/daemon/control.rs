@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    net::IpAddr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,16 +18,29 @@ use tokio::{
 };
 
 use super::{Event, engine::Engine, status::Status};
-use crate::Failure;
+use crate::{
+    Failure,
+    policy::explain::{Brief, Explanation},
+};
 
 /// What may be asked.
-#[derive(Clone, Copy, Serialize, Deserialize, Debug)]
+#[derive(Clone, Serialize, Deserialize, Debug)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
     /// `octroi status`.
     Status,
     /// `octroi reload`.
     Reload,
+    /// `octroi explain --live`.
+    Explain {
+        /// The sources.
+        addresses: Vec<IpAddr>,
+    },
+    /// `octroi explain - --live`, without the reasons.
+    ExplainBriefly {
+        /// The sources.
+        addresses: Vec<IpAddr>,
+    },
 }
 
 /// What is answered.
@@ -40,6 +54,16 @@ pub enum Reply {
         /// One sentence each.
         warnings: Vec<String>,
     },
+    /// To [`Request::Explain`].
+    Explained {
+        /// One for each address, in their order.
+        explanations: Vec<Explanation>,
+    },
+    /// To [`Request::ExplainBriefly`].
+    ExplainedBriefly {
+        /// One for each address, in their order.
+        briefs: Vec<Brief>,
+    },
     /// It could not be done.
     Failed {
         /// Why.
@@ -49,10 +73,11 @@ pub enum Reply {
     },
 }
 
-impl From<Result<Vec<String>, Failure>> for Reply {
-    fn from(result: Result<Vec<String>, Failure>) -> Self {
+impl Reply {
+    /// What `done` makes of a success, or why there was none.
+    pub fn new<T>(result: Result<T, Failure>, done: impl FnOnce(T) -> Self) -> Self {
         match result {
-            Ok(warnings) => Self::Reloaded { warnings },
+            Ok(value) => done(value),
             Err(error) => {
                 Self::Failed { error: error.to_string(), invalid: matches!(error, Failure::Config(_)) }
             }
@@ -60,8 +85,8 @@ impl From<Result<Vec<String>, Failure>> for Reply {
     }
 }
 
-/// A request is this long at most; the socket is for octroi's own commands.
-const MAX_REQUEST: u64 = 4096;
+/// A request is this long at most: some thousand addresses. The socket is for octroi's own commands.
+const MAX_REQUEST: u64 = 256 << 10;
 /// How long a client may take to ask, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -144,6 +169,16 @@ async fn answer(mut stream: UnixStream, engine: Arc<Engine>, events: mpsc::Sende
                 (Ok(()), Ok(reply)) => reply,
                 _ => failed("the daemon is about to end".into()),
             }
+        }
+        Ok(Request::Explain { addresses }) => {
+            let explain = move || engine.explain(&addresses, |explainer, one| explainer.explain(one));
+            let result = tokio::task::spawn_blocking(explain).await.map_err(io::Error::other)?;
+            Reply::new(result, |explanations| Reply::Explained { explanations })
+        }
+        Ok(Request::ExplainBriefly { addresses }) => {
+            let explain = move || engine.explain(&addresses, |explainer, one| explainer.brief(one));
+            let result = tokio::task::spawn_blocking(explain).await.map_err(io::Error::other)?;
+            Reply::new(result, |briefs| Reply::ExplainedBriefly { briefs })
         }
         Err(error) => failed(format!("not understood: {error}")),
     };

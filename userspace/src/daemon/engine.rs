@@ -1,6 +1,9 @@
 //! The daemon's state, and everything that can be done to it. No loop, no sockets: those are in `mod.rs`.
 
-use std::{path::PathBuf, sync::Mutex};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use octroi_abi::Counter;
 
@@ -15,7 +18,7 @@ use crate::{
     geoip::Database,
     metrics::{Totals, render},
     policy::{
-        Databases,
+        Databases, Originals,
         compile::{Compilation, compile},
         slots::{Outcome, Slots},
     },
@@ -27,18 +30,22 @@ use crate::{
 pub struct Engine {
     path: PathBuf,
     live: Mutex<Live>,
+    /// Held while the live generation is explained: its databases are in memory once at most.
+    pub(super) explaining: Mutex<()>,
 }
 
 /// What belongs to the live generation.
 #[derive(Debug)]
-struct Live {
-    config: Config,
-    dataplane: Dataplane,
-    slots: Slots,
+pub(super) struct Live {
+    pub(super) config: Arc<Config>,
+    /// Where the databases were read from.
+    pub(super) originals: Arc<Originals>,
+    pub(super) dataplane: Dataplane,
+    pub(super) slots: Slots,
     outcomes: Vec<Outcome>,
     tables: Tables,
     databases: Vec<DatabaseStatus>,
-    generation: u64,
+    pub(super) generation: u64,
     last_reload: LastReload,
     last_success: i64,
     reloads: Reloads,
@@ -50,6 +57,7 @@ struct Live {
 #[derive(Debug)]
 pub struct Candidate {
     config: Config,
+    originals: Originals,
     compilation: Compilation,
     databases: Vec<DatabaseStatus>,
     tables: Tables,
@@ -62,11 +70,12 @@ impl Candidate {
     /// [`Failure::Config`] when the configuration or a database is invalid.
     pub fn read(path: &std::path::Path) -> Result<Self, Failure> {
         let config = Config::load(path)?;
-        let databases = Databases::open(&config)?;
+        let originals = Originals::open(&config)?;
+        let databases = originals.read()?;
         let compilation = compile(&config, &databases).map_err(Failure::config)?;
         let tables = tables(&databases, &compilation);
         let databases = databases.all().map(database_status).to_vec();
-        Ok(Self { config, compilation, databases, tables })
+        Ok(Self { config, originals, compilation, databases, tables })
     }
 
     /// The configuration.
@@ -88,7 +97,8 @@ impl Engine {
         let dataplane = Dataplane::load(pins, &candidate.compilation.compiled, options)?;
         let path = candidate.config.path.clone();
         let mut live = Live {
-            config: candidate.config,
+            config: Arc::new(candidate.config),
+            originals: Arc::new(candidate.originals),
             dataplane,
             slots,
             outcomes: candidate.compilation.outcomes,
@@ -107,7 +117,7 @@ impl Engine {
             return Err(Failure::Other(anyhow::anyhow!(reason)));
         }
         live.warn_of_missing();
-        Ok(Self { path, live: Mutex::new(live) })
+        Ok(Self { path, live: Mutex::new(live), explaining: Mutex::new(()) })
     }
 
     /// Reads configuration and databases again, compiles them beside the running generation, and steps to the new one.
@@ -155,7 +165,8 @@ impl Engine {
         live.outcomes = candidate.compilation.outcomes;
         live.databases = candidate.databases;
         live.tables = candidate.tables;
-        live.config = candidate.config;
+        live.config = Arc::new(candidate.config);
+        live.originals = Arc::new(candidate.originals);
         live.generation += 1;
         live.follow_interfaces()?;
         Ok(warnings.into_iter().chain(live.unfiltered.iter().map(|(_, reason)| reason.clone())).collect())
@@ -194,7 +205,7 @@ impl Engine {
         format!("generation {} on {on}, {} rules", live.generation, live.config.rules.len())
     }
 
-    fn live(&self) -> std::sync::MutexGuard<'_, Live> {
+    pub(super) fn live(&self) -> std::sync::MutexGuard<'_, Live> {
         // Whoever panicked with the lock held left counters and kernel state as they are: both stay readable.
         self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

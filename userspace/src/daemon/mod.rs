@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod engine;
+mod live;
 mod memory;
 mod service;
 pub mod status;
@@ -81,8 +82,9 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
                 let result = blocking(&engine, Engine::reload).await;
                 service::ready(&engine.summary());
                 if let Some(answer) = answer {
+                    let reply = |warnings| control::Reply::Reloaded { warnings };
                     // Whoever asked may have gone.
-                    let _ = answer.send(control::Reply::from(result));
+                    let _ = answer.send(control::Reply::new(result, reply));
                 }
             }
             Event::Interfaces => match blocking(&engine, Engine::follow_interfaces).await {

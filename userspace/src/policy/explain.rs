@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Databases,
+    compile::outcome,
     decide::{Mismatch, Subject, decide, mismatch, skips_rules},
     layers::{Facts, Layers},
     sets::Memberships,
+    slots::Outcome,
 };
 use crate::{
     config::{Config, Rule},
@@ -82,16 +84,18 @@ pub struct Explainer<'a> {
 }
 
 /// The verdict on an address and what it rests on, without the reasons.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct Brief {
+    /// See [`Explanation::address`].
+    pub address: String,
     /// See [`Explanation::prefix`].
-    pub prefix: IpNetwork,
+    pub prefix: String,
     /// `unknown`, `local` or an ISO code.
     pub location: String,
     /// Number of the autonomous system.
     pub asn: Option<u32>,
     /// The verdict's word.
-    pub verdict: &'static str,
+    pub verdict: String,
     /// The rule that decided.
     pub rule: Option<String>,
 }
@@ -118,12 +122,21 @@ impl<'a> Explainer<'a> {
         let subject = self.subject(&facts);
         let decision = decide(self.config, &subject);
         Brief {
-            prefix,
+            address: address.to_string(),
+            prefix: prefix.to_string(),
             location: subject.location().to_string(),
             asn: subject.asn(),
-            verdict: decision.verdict.as_str(),
+            verdict: decision.verdict.as_str().into(),
             rule: decision.rule.map(|rule| self.config.rules[rule].name.clone()),
         }
+    }
+
+    /// What a packet from an address would be counted as.
+    #[must_use]
+    pub fn outcome(&self, address: IpAddr) -> Outcome {
+        let (facts, _) = self.facts(address);
+        let subject = self.subject(&facts);
+        outcome(self.config, &subject, &decide(self.config, &subject))
     }
 
     /// The verdict on an address, and why.

@@ -1,0 +1,122 @@
+//! Explaining by what is live, whatever the files hold by now.
+//!
+//! The daemon keeps no database in memory. It reads the same files again, which it holds open, and is told where their
+//! bytes are not the same any more. What it then says is compared, for each address, with what the kernel holds.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::{Arc, PoisonError},
+};
+
+use octroi_gate::corpus::build::udp;
+
+use super::{
+    engine::{Engine, Live},
+    memory,
+};
+use crate::{
+    Failure,
+    policy::{explain::Explainer, slots::Outcome},
+};
+
+/// How often an explanation starts again because of a reload in between.
+const ATTEMPTS: u32 = 3;
+
+impl Engine {
+    /// Explains addresses by the live generation; `explain` says in which form.
+    ///
+    /// # Errors
+    /// When a database file was written into since it was loaded, so that nobody can say why any more; the error has
+    /// what the kernel holds. When the kernel and the explanation differ.
+    pub fn explain<T>(
+        &self,
+        addresses: &[IpAddr],
+        explain: impl Fn(&Explainer<'_>, IpAddr) -> T,
+    ) -> Result<Vec<T>, Failure> {
+        // Whoever panicked with the lock held left nothing behind it.
+        let _alone = self.explaining.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = (0..ATTEMPTS).find_map(|_| self.try_explain(addresses, &explain).transpose());
+        memory::give_back();
+        result.unwrap_or_else(|| {
+            Err(anyhow::anyhow!(
+                "explain by the live generation: a reload came in between, {ATTEMPTS} times over; ask again"
+            )
+            .into())
+        })
+    }
+
+    /// `None`: another generation is live by now.
+    fn try_explain<T>(
+        &self,
+        addresses: &[IpAddr],
+        explain: impl Fn(&Explainer<'_>, IpAddr) -> T,
+    ) -> Result<Option<Vec<T>>, Failure> {
+        let (config, originals, generation) = {
+            let live = self.live();
+            (Arc::clone(&live.config), Arc::clone(&live.originals), live.generation)
+        };
+        // Without the lock: it takes a while, and counters are scraped meanwhile.
+        let databases = originals.read();
+        let explainer = databases.as_ref().map(|databases| Explainer::new(&config, databases));
+        let mut live = self.live();
+        if live.generation != generation {
+            return Ok(None);
+        }
+        let explainer = match explainer {
+            Ok(explainer) => explainer,
+            Err(error) => {
+                let mut known = String::new();
+                if let [address] = addresses {
+                    known = format!("; what the kernel holds for {address}: {}", spell(live.held(*address)?));
+                }
+                return Err(anyhow::anyhow!(
+                    "explain by the live generation {generation}: {error}; `octroi reload` loads what is there now{known}"
+                )
+                .into());
+            }
+        };
+        let mut answers = Vec::with_capacity(addresses.len());
+        for &address in addresses {
+            let expected = explainer.outcome(address);
+            let held = live.held(address)?;
+            if *held != expected {
+                return Err(anyhow::anyhow!(
+                    "explain {address} by the live generation {generation}: the kernel holds {}, and configuration and \
+                     databases say {}; that is a defect of octroi: please report it, and restart the daemon",
+                    spell(held),
+                    spell(&expected)
+                )
+                .into());
+            }
+            answers.push(explain(&explainer, address));
+        }
+        Ok(Some(answers))
+    }
+}
+
+impl Live {
+    /// What the kernel would count a packet from that source as.
+    fn held(&mut self, source: IpAddr) -> Result<&Outcome, Failure> {
+        let here: IpAddr =
+            if source.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        let probed = self.dataplane.probe(&udp(source, here).frame())?;
+        let outcome = self.slots.outcome(probed.slot).filter(|outcome| outcome.verdict == probed.verdict);
+        outcome.ok_or_else(|| {
+            anyhow::anyhow!(
+                "explain {source}: the kernel says {} and counts in slot {}, which stands for something else; that is a \
+                 defect of octroi: please report it, and restart the daemon",
+                probed.verdict.as_str(),
+                probed.slot
+            )
+            .into()
+        })
+    }
+}
+
+fn spell(outcome: &Outcome) -> String {
+    let rule = outcome.rule.as_ref().map_or_else(|| "no rule".into(), |rule| format!("rule \"{rule}\""));
+    let observed: Vec<&str> = outcome.observed.iter().map(|(rule, _)| rule.as_str()).collect();
+    let observed =
+        if observed.is_empty() { String::new() } else { format!(", observed by {}", observed.join(", ")) };
+    format!("{} by {rule}, country {}{observed}", outcome.verdict.as_str(), outcome.location)
+}

@@ -110,16 +110,16 @@ pub mod slot {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Constants {
-    /// Entry where a look-up of an IPv4 address starts.
+    /// Byte offset of the root's entries in the IPv4 image.
     pub root_v4: u32,
-    /// Entry where a look-up of an address inside 2000::/3 starts.
+    /// The same in the IPv6 image, for 2000::/3.
     pub root_v6: u32,
     /// Entry where a look-up of any other IPv6 address starts.
-    pub root_v6_other: u32,
-    /// IPv6 classes from this number on stand for a /64 that is split further.
-    pub first_split: u32,
-    /// Byte offset, in the IPv6 image, of the entries where look-ups of the lower 64 bits start: one u32 a split /64.
-    pub splits: u32,
+    pub other_v6: u32,
+    /// Entry where a look-up goes on in a /64 that is divided further.
+    pub divided_v6: u32,
+    /// 1: classes have two bytes in both images; 0: one.
+    pub wide: u32,
     /// Last byte offset at which a read from the IPv4 image may start; the image goes on for [`TABLE_PAD`] bytes.
     pub limit_v4: u32,
     /// The same for the IPv6 image.

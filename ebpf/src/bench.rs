@@ -125,11 +125,11 @@ macro_rules! lookup {
 
 lookup! {
     v4_none: address_v4, |address: u32| address & 0xff;
-    v4_octroi: address_v4, |address: u32| Loaded::read().class_v4(address);
+    v4_octroi: address_v4, |address: u32| Loaded.class_v4(address);
     v4_lpm: address_v4, lpm_v4;
     v4_dir24: address_v4, dir24;
     v6_none: address_v6, |[high, low]: [u64; 2]| (high ^ low) as u32 & 0xff;
-    v6_octroi: address_v6, |[high, low]: [u64; 2]| Loaded::read().class_v6(high, low);
+    v6_octroi: address_v6, |[high, low]: [u64; 2]| Loaded.class_v6(high, low);
     v6_lpm: address_v6, |[high, low]: [u64; 2]| lpm_v6(high, low);
 }
 
@@ -207,12 +207,12 @@ gates! {
     gate_none: |_: *mut xdp_md, _: Packet| xdp_action::XDP_DROP;
     gate_parse: |_: *mut xdp_md, packet: Packet| found(parse(&packet), |address| address, |high, low| (high ^ low) as u32);
     gate_lookup: |_: *mut xdp_md, packet: Packet| {
-        let tables = Loaded::read();
+        let tables = Loaded;
         found(parse(&packet), |address| tables.class_v4(address), |high, low| tables.class_v6(high, low))
     };
     gate_octroi: |ctx: *mut xdp_md, packet: Packet| gate(ctx, packet, 64);
     gate_lpm: |ctx: *mut xdp_md, packet: Packet| {
-        let loaded = Loaded::read();
+        let loaded = Loaded;
         gate_by(ctx, packet, 64, &loaded, &Lpm { classes: &loaded })
     };
 }

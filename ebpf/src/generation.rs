@@ -7,7 +7,7 @@
 use octroi_abi::{Class, Constants, Notes};
 use octroi_gate::{
     judge::{Generation, Outcome, UNDEFINED},
-    table::{self, Image, Roots},
+    table::{self, Image, Place, RootsV6},
 };
 
 /// What an entry's 25 bits can address.
@@ -35,9 +35,9 @@ static mut NOTES: Notes = Notes { metadata_refused: 0, last_slot: 0, last_verdic
 static CONSTANTS: Constants = Constants {
     root_v4: 0,
     root_v6: 0,
-    root_v6_other: 0,
-    first_split: 0,
-    splits: 0,
+    other_v6: 0,
+    divided_v6: 0,
+    wide: 0,
     limit_v4: 0,
     limit_v6: 0,
     last_class: 0,
@@ -50,53 +50,59 @@ static CONSTANTS: Constants = Constants {
 /// A section that starts with zeros only is a .bss section.
 const UNDEFINED_BYTES: Class = Class { slot: 0, mark: 0, verdict: 0, dscp: 0, _pad: [0; 2] };
 
-/// The generation, its constants read once.
-pub struct Loaded {
-    constants: Constants,
+/// The loaded generation.
+#[derive(Clone, Copy)]
+pub struct Loaded;
+
+/// A field of the constants; each is read where it is used: a read of all would be a dozen loads for each packet.
+macro_rules! constant {
+    ($field:ident) => {
+        // SAFETY: a static of that type; volatile, since the loader writes it after compilation.
+        unsafe { core::ptr::read_volatile(&raw const CONSTANTS.$field) }
+    };
 }
 
 impl Loaded {
-    #[inline(always)]
-    pub fn read() -> Self {
-        // SAFETY: a static of that type; volatile, since the loader writes it after compilation.
-        Self { constants: unsafe { core::ptr::read_volatile(&raw const CONSTANTS) } }
-    }
-
     /// Some class has a mark.
     #[inline(always)]
     pub(crate) fn marks(&self) -> bool {
-        self.constants.marks != 0
+        constant!(marks) != 0
     }
 
     /// Metadata may be tried.
     #[inline(always)]
     pub(crate) fn may_use_metadata(&self) -> bool {
-        self.constants.no_metadata == 0
+        constant!(no_metadata) == 0
     }
 
     /// The slot of each packet is noted.
     #[inline(always)]
     pub(crate) fn traces(&self) -> bool {
-        self.constants.trace != 0
+        constant!(trace) != 0
     }
 }
 
 impl Generation for Loaded {
     #[inline(always)]
     fn class_v4(&self, address: u32) -> u32 {
-        let image = Table { start: (&raw const TABLE_V4).cast(), limit: self.constants.limit_v4 };
-        table::class_v4(&image, &Roots::from(&self.constants), address)
+        let image = Table { start: (&raw const TABLE_V4).cast(), limit: constant!(limit_v4) };
+        table::class_v4(&image, constant!(root_v4), address)
     }
 
     #[inline(always)]
     fn class_v6(&self, high: u64, low: u64) -> u32 {
-        let image = Table { start: (&raw const TABLE_V6).cast(), limit: self.constants.limit_v6 };
-        table::class_v6(&image, &Roots::from(&self.constants), high, low)
+        let image = Table { start: (&raw const TABLE_V6).cast(), limit: constant!(limit_v6) };
+        let roots = RootsV6 {
+            global: constant!(root_v6),
+            other: constant!(other_v6),
+            divided: constant!(divided_v6),
+        };
+        table::class_v6(&image, &roots, high, low)
     }
 
     #[inline(always)]
     fn class(&self, number: u32) -> Class {
-        if number > self.constants.last_class {
+        if number > constant!(last_class) {
             return UNDEFINED;
         }
         // SAFETY: `number` is at most the last class, and the map behind CLASSES holds it.
@@ -107,7 +113,7 @@ impl Generation for Loaded {
 
     #[inline(always)]
     fn malformed_passes(&self) -> bool {
-        self.constants.malformed_pass != 0
+        constant!(malformed_pass) != 0
     }
 }
 
@@ -143,37 +149,53 @@ struct Table {
     limit: u32,
 }
 
-impl Table {
+impl Image for Table {
+    type Place = At;
+
     #[inline(always)]
-    fn load<T: Copy + Default>(&self, at: u32) -> T {
-        if at > self.limit {
-            return T::default();
-        }
-        // SAFETY: `at` is within the limit, after which the image goes on for longer than any `T` is.
-        let address = unsafe { self.start.add(at as usize) };
-        // SAFETY: as above; the image's parts are aligned to what they hold.
+    fn at(&self, at: u32) -> At {
+        let at = if at > self.limit { 0 } else { at };
+        // SAFETY: at most the limit, after which the image goes on for longer than any list is.
+        At(unsafe { self.start.add(at as usize) })
+    }
+
+    #[inline(always)]
+    fn wide(&self) -> bool {
+        constant!(wide) != 0
+    }
+}
+
+/// A place in an image.
+struct At(*const u8);
+
+impl At {
+    #[inline(always)]
+    fn load<T: Copy>(&self, offset: u32) -> T {
+        // SAFETY: offsets stay within the image's padding, see `Table::at`.
+        let address = unsafe { self.0.add(offset as usize) };
+        // SAFETY: as above.
         unsafe { core::ptr::read_volatile(address.cast::<T>()) }
     }
 }
 
-impl Image for Table {
+impl Place for At {
     #[inline(always)]
-    fn u8(&self, at: u32) -> u8 {
-        self.load(at)
+    fn u8(&self) -> u8 {
+        self.load(0)
     }
 
     #[inline(always)]
-    fn u16(&self, at: u32) -> u16 {
-        self.load(at)
+    fn u16(&self) -> u16 {
+        self.load(0)
     }
 
     #[inline(always)]
-    fn u32(&self, at: u32) -> u32 {
-        self.load(at)
+    fn u32(&self, offset: u32) -> u32 {
+        self.load(offset)
     }
 
     #[inline(always)]
-    fn u64(&self, at: u32) -> u64 {
-        self.load(at)
+    fn u64(&self, offset: u32) -> u64 {
+        self.load(offset)
     }
 }

@@ -25,7 +25,7 @@ static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(slot::COUN
 /// Judges a packet by the loaded generation; the XDP action. `length` is the whole frame's, in bytes.
 #[inline(always)]
 pub fn gate(ctx: *mut xdp_md, packet: Packet, length: u64) -> u32 {
-    let generation = Loaded::read();
+    let generation = Loaded;
     gate_by(ctx, packet, length, &generation, &generation)
 }
 
@@ -45,7 +45,7 @@ pub fn gate_by<G: Generation>(
 /// Notes how the gate would judge a packet, and neither counts nor does it.
 #[inline(always)]
 pub fn probe(packet: Packet) {
-    generation::note(&judge(&packet, &Loaded::read()));
+    generation::note(&judge(&packet, &Loaded));
 }
 
 /// The one exit: counts, then does what the verdict says.

@@ -77,6 +77,6 @@ fn decided_again(skb: *mut __sk_buff) -> Option<u32> {
     unsafe { bpf_skb_pull_data(skb, if length < HEADERS { length } else { HEADERS }) };
     // SAFETY: as above.
     let (start, end) = unsafe { ((*skb).data as usize, (*skb).data_end as usize) };
-    let outcome = judge(&Packet::new(start, end), &Loaded::read());
+    let outcome = judge(&Packet::new(start, end), &Loaded);
     (outcome.verdict == Verdict::Tag && outcome.mark != 0).then_some(outcome.mark)
 }

@@ -6,7 +6,7 @@ use octroi_abi::{Class, Constants, TABLE_PAD};
 
 use crate::{
     judge::{Generation, Outcome, UNDEFINED, judge},
-    table::{self, Roots, builder::Tables},
+    table::{self, Bytes, builder::Tables},
 };
 
 /// A compiled policy as bytes: what is loaded into the kernel, and what `--engine host` judges by.
@@ -27,17 +27,21 @@ impl Compiled {
         judge(frame, self)
     }
 
+    fn image<'a>(&self, image: &'a [u8]) -> Bytes<'a> {
+        Bytes { image, wide: self.tables.wide }
+    }
+
     /// The constants that go with these tables; no metadata, marks or trace decided yet beyond what classes say.
     #[must_use]
     pub fn constants(&self) -> Constants {
         let limit = |image: &[u8]| u32::try_from(image.len()).unwrap_or(u32::MAX) - TABLE_PAD;
-        let Roots { v4, v6, v6_other, first_split, splits } = self.tables.roots;
+        let roots = &self.tables.roots;
         Constants {
-            root_v4: v4,
-            root_v6: v6,
-            root_v6_other: v6_other,
-            first_split,
-            splits,
+            root_v4: roots.v4,
+            root_v6: roots.v6.global,
+            other_v6: roots.v6.other,
+            divided_v6: roots.v6.divided,
+            wide: u32::from(self.tables.wide),
             limit_v4: limit(&self.tables.v4),
             limit_v6: limit(&self.tables.v6),
             last_class: u32::try_from(self.classes.len()).unwrap_or(u32::MAX).saturating_sub(1),
@@ -51,11 +55,11 @@ impl Compiled {
 
 impl Generation for Compiled {
     fn class_v4(&self, address: u32) -> u32 {
-        table::class_v4(self.tables.v4.as_slice(), &self.tables.roots, address)
+        table::class_v4(&self.image(&self.tables.v4), self.tables.roots.v4, address)
     }
 
     fn class_v6(&self, high: u64, low: u64) -> u32 {
-        table::class_v6(self.tables.v6.as_slice(), &self.tables.roots, high, low)
+        table::class_v6(&self.image(&self.tables.v6), &self.tables.roots.v6, high, low)
     }
 
     fn class(&self, number: u32) -> Class {

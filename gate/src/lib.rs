@@ -3,6 +3,7 @@
 //! The same code runs inside the kernel (the crate `octroi-ebpf` gives it a frame and a table there), in `cargo test`,
 //! under a fuzzer, and behind `octroi explain` and `octroi replay --engine host`.
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 #[cfg(feature = "std")]
 extern crate std;

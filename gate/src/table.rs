@@ -1,163 +1,254 @@
-//! The table: source address to class, as a variable trie in one byte image a family.
+//! The table: source address to class, as a trie of variable strides in one byte image a family.
 //!
-//! The key is 64 bits, left-aligned: an IPv4 address in the upper half; of an IPv6 address the upper half, shifted
-//! left by the three bits that all of 2000::/3 has in common (the rest of the space has a trie of its own in the same
-//! image). A look-up follows *entries*:
+//! The key is 64 bits, left-aligned: an IPv4 address in the upper half; of an IPv6 address the upper half, shifted left by
+//! the three bits that all of 2000::/3 has in common. Nearly every look-up takes the same few steps, and no step depends
+//! on what kind of thing it finds: what limits such a look-up is mispredicted branches, not memory (docs/table.md).
 //!
 //! ```text
-//! entry: u32 = base:25 | kind:2 | s:5          what it names lies at byte base × 4
-//!   node     2^s entries
-//!   array8   2^s classes of one byte           array16  2^s classes of two bytes
-//!   list     s words, each (start within the cell) << 16 | class, ascending, the first with start 0;
-//!            word u32 for IPv4, u64 for IPv6; only where at least 16 bits are consumed, so that it fits
-//! the image begins with the identity (class c as a u32 at byte 4c): a cell of one class is an array16 with s = 0
+//! entry: u32 = s:5 | base/4:25 | list:1 | special:1      what it names lies at byte base
+//!   node      2^s entries: the next s bits of the key choose one
+//!   leaf      u32 = span:16 | first:16, then span + 1 classes: the next s bits of the key, less `first`, choose one;
+//!             what lies outside of that window has the last class
+//! the root is 2^16 entries (IPv4) or 2^15 (IPv6) that name nodes; STEPS_V4 or STEPS_V6 nodes further down is a leaf, or:
+//!   special   list 0: a node, and what its entries name may be special again
+//!             list 1: s + 1 words, each (start within the cell) << 16 | class, ascending, the first with start 0; word
+//!             u32 for IPv4, u64 for IPv6; only where that many bits tell all starts apart
+//! classes have one byte each, or two where an image is wide
 //! ```
 //!
-//! An IPv6 class from `first_split` on is not a class but a /64 whose addresses differ: it has a trie of its own over
-//! the lower 64 bits, in the same image and format.
+//! IPv6 addresses outside 2000::/3 start at a special entry of their own, with all their 128 bits. So do those in a /64
+//! that is divided further, whose class in the trie above is the escape, the highest number.
 #![expect(
     clippy::cast_possible_truncation,
     reason = "an index has at most 16 bits, of which the shift leaves no more"
 )]
 
-use octroi_abi::Constants;
-
 #[cfg(feature = "std")]
 pub mod builder;
+#[cfg(feature = "std")]
+mod parts;
 
-/// Read access to a table image. A read that starts beyond the image's limit gives 0, which no entry of a well-made
-/// image leads to.
+/// Read access to a table image. Numbers are in the host's byte order, which is little-endian; an offset is a multiple of
+/// the number's size.
 pub trait Image {
-    /// The byte at byte offset `at`.
-    fn u8(&self, at: u32) -> u8;
-    /// The 16-bit number, in the host's byte order, at byte offset `at`, a multiple of 2.
-    fn u16(&self, at: u32) -> u16;
-    /// The 32-bit number, in the host's byte order, at byte offset `at`, a multiple of 4.
-    fn u32(&self, at: u32) -> u32;
-    /// The 64-bit number, in the host's byte order, at byte offset `at`, a multiple of 8.
-    fn u64(&self, at: u32) -> u64;
+    /// A place in the image.
+    type Place: Place;
+
+    /// The place at byte offset `at`. Beyond the image's limit it is the image's beginning, which no entry of a
+    /// well-made image leads to.
+    fn at(&self, at: u32) -> Self::Place;
+
+    /// Whether classes have two bytes.
+    fn wide(&self) -> bool;
 }
 
-/// Where look-ups in both images start; the part of [`Constants`] that the table is about.
+/// A place in an image, after which the image goes on for [`octroi_abi::TABLE_PAD`] bytes at least.
+pub trait Place {
+    /// The byte here.
+    fn u8(&self) -> u8;
+    /// The 16-bit number here.
+    fn u16(&self) -> u16;
+    /// The 32-bit number `offset` bytes further on.
+    fn u32(&self, offset: u32) -> u32;
+    /// The 64-bit number `offset` bytes further on.
+    fn u64(&self, offset: u32) -> u64;
+}
+
+/// Where look-ups in the image for IPv6 start, other than at its root.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RootsV6 {
+    /// Byte offset of the entries for 2000::/3.
+    pub global: u32,
+    /// The entry for the rest.
+    pub other: u32,
+    /// The entry for /64s in 2000::/3 that are divided further.
+    pub divided: u32,
+}
+
+/// Where look-ups in both images start; the part of [`octroi_abi::Constants`] that the table is about.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Roots {
-    /// See [`Constants::root_v4`].
+    /// Byte offset of the root's entries for IPv4.
     pub v4: u32,
-    /// See [`Constants::root_v6`].
-    pub v6: u32,
-    /// See [`Constants::root_v6_other`].
-    pub v6_other: u32,
-    /// See [`Constants::first_split`].
-    pub first_split: u32,
-    /// See [`Constants::splits`].
-    pub splits: u32,
+    /// The same, and more, for IPv6.
+    pub v6: RootsV6,
 }
 
-impl From<&Constants> for Roots {
-    fn from(constants: &Constants) -> Self {
-        Self {
-            v4: constants.root_v4,
-            v6: constants.root_v6,
-            v6_other: constants.root_v6_other,
-            first_split: constants.first_split,
-            splits: constants.splits,
-        }
-    }
-}
-
-/// The longest way from the root to a class, in entries. The builder never makes a longer one.
-pub const MAX_DEPTH: usize = 16;
+/// The longest way below a special entry, in entries: three bits a node at least.
+pub const MAX_DEPTH: usize = 44;
 /// The most words of a list.
 pub const MAX_LIST: usize = 16;
 
-const NODE: u32 = 0;
-const ARRAY8: u32 = 1;
-const ARRAY16: u32 = 2;
-/// The fourth kind, which the look-up takes for granted where it is none of the others.
-#[cfg(feature = "std")]
-const LIST: u32 = 3;
+/// How many bits of the key the root takes.
+const ROOT_V4: u32 = 16;
+const ROOT_V6: u32 = 15;
+/// Nodes between the root and a leaf.
+const STEPS_V4: usize = 1;
+const STEPS_V6: usize = 2;
+
+/// Entry: what it names may be something else than a leaf.
+const SPECIAL: u32 = 1;
+/// Special entry: it names a list.
+const LIST: u32 = 2;
+/// The part of an entry that is its base.
+const BASE: u32 = 0x07ff_fffc;
 
 /// The class of an IPv4 address.
 #[inline(always)]
-pub fn class_v4<I: Image + ?Sized>(image: &I, roots: &Roots, address: u32) -> u32 {
-    descend::<I, 4>(image, roots.v4, (address as u64) << 32)
+pub fn class_v4<I: Image>(image: &I, root: u32, address: u32) -> u32 {
+    let key = (address as u64) << 32;
+    descend::<I, 4, ROOT_V4, STEPS_V4>(image, root, key)
 }
 
 /// The class of an IPv6 address, given as its halves.
 #[inline(always)]
-pub fn class_v6<I: Image + ?Sized>(image: &I, roots: &Roots, high: u64, low: u64) -> u32 {
-    let (root, key) = if high >> 61 == 1 { (roots.v6, high << 3) } else { (roots.v6_other, high) };
-    let class = descend::<I, 8>(image, root, key);
-    if class < roots.first_split {
-        return class;
+pub fn class_v6<I: Image>(image: &I, roots: &RootsV6, high: u64, low: u64) -> u32 {
+    if high >> 61 != 1 {
+        return explore::<I, 8>(image, roots.other, high, low);
     }
-    let root = image.u32(roots.splits.wrapping_add((class - roots.first_split) * 4));
-    descend::<I, 8>(image, root, low)
+    let class = descend::<I, 8, ROOT_V6, STEPS_V6>(image, roots.global, high << 3);
+    if class == escape(image.wide()) { explore::<I, 8>(image, roots.divided, high, low) } else { class }
 }
 
-/// Follows entries from `root` along `key`; `WORD` is the size of a list's words in bytes.
+/// The class that stands for a /64 that is divided further.
+const fn escape(wide: bool) -> u32 {
+    if wide { 0xffff } else { 0xff }
+}
+
+/// From the root, whose `BITS` bits of stride are known, through `STEPS` nodes to the leaf; `WORD` is the size of a list's
+/// words in bytes.
 #[inline(always)]
-fn descend<I: Image + ?Sized, const WORD: u32>(image: &I, root: u32, key: u64) -> u32 {
-    let mut entry = root;
-    let mut key = key;
+fn descend<I: Image, const WORD: u32, const BITS: u32, const STEPS: usize>(
+    image: &I,
+    root: u32,
+    key: u64,
+) -> u32 {
+    let mut entry = image.at(root + (key >> (64 - BITS)) as u32 * 4).u32(0);
+    let mut key = key << BITS;
+    for _ in 0..STEPS {
+        let s = entry >> 27;
+        entry = image.at((entry & BASE) + index(key, s) * 4).u32(0);
+        key <<= s;
+    }
+    if entry & SPECIAL == 0 { leaf(image, entry, key) } else { explore::<I, WORD>(image, entry, key, 0) }
+}
+
+/// The class in a leaf.
+#[inline(always)]
+fn leaf<I: Image>(image: &I, entry: u32, key: u64) -> u32 {
+    let base = entry & BASE;
+    let header = image.at(base).u32(0);
+    let (first, span) = (header & 0xffff, header >> 16);
+    let number = least(index(key, entry >> 27).wrapping_sub(first), span);
+    if image.wide() {
+        image.at(base + 4 + number * 2).u16().into()
+    } else {
+        image.at(base + 4 + number).u8().into()
+    }
+}
+
+/// What a special entry comes to, with a key of 128 bits.
+#[inline(always)]
+fn explore<I: Image, const WORD: u32>(image: &I, entry: u32, high: u64, low: u64) -> u32 {
+    let (mut entry, mut high, mut low) = (entry, high, low);
     for _ in 0..MAX_DEPTH {
-        let base = (entry >> 7) * 4;
-        let s = entry & 31;
-        // Not `key >> (64 - s)`: s may be 0.
-        let index = ((key >> 1) >> (63 - s)) as u32;
-        match (entry >> 5) & 3 {
-            NODE => {
-                key <<= s;
-                entry = image.u32(base + index * 4);
-            }
-            ARRAY8 => return u32::from(image.u8(base + index)),
-            ARRAY16 => return u32::from(image.u16(base + index * 2)),
-            _ => return last_word::<I, WORD>(image, base, s, key),
+        if entry & SPECIAL == 0 {
+            return leaf(image, entry, high);
         }
+        let s = entry >> 27;
+        if entry & LIST != 0 {
+            return last_word::<I, WORD>(image, entry & BASE, s, high);
+        }
+        entry = image.at((entry & BASE) + index(high, s) * 4).u32(0);
+        high = high << s | (low >> 1) >> (63 - s);
+        low <<= s;
     }
     0
 }
 
-/// The class in the last word of a list that starts at or before `key`.
+/// The upper `s` bits of `key`, at most 16. Not `key >> (64 - s)`: s may be 0.
 #[inline(always)]
-fn last_word<I: Image + ?Sized, const WORD: u32>(image: &I, base: u32, length: u32, key: u64) -> u32 {
-    let mut class = 0;
-    let bound = key | 0xffff;
-    for i in 0..MAX_LIST as u32 {
-        if i >= length {
-            break;
-        }
-        // A word of four bytes is compared with the upper half, where all of an IPv4 key is.
-        let word = if WORD == 4 { image.u32(base + i * 4) as u64 } else { image.u64(base + i * 8) };
-        let bound = if WORD == 4 { (key >> 32) | 0xffff } else { bound };
-        if word > bound {
-            break;
-        }
-        class = (word & 0xffff) as u32;
-    }
-    class
+const fn index(key: u64, s: u32) -> u32 {
+    ((key >> 1) >> (63 - s)) as u32
 }
 
-impl Image for [u8] {
-    fn u8(&self, at: u32) -> u8 {
-        self.get(at as usize).copied().unwrap_or(0)
+/// The class in the last word of a list that starts at or before `key`; the last word of all is number `last`. Halving,
+/// without a branch.
+#[inline(always)]
+fn last_word<I: Image, const WORD: u32>(image: &I, base: u32, last: u32, key: u64) -> u32 {
+    let place = image.at(base);
+    let word = |number: u32| if WORD == 4 { place.u32(number * 4) as u64 } else { place.u64(number * 8) };
+    // A word of four bytes has 16 bits of the key, one of eight has 48.
+    let key = key >> if WORD == 4 { 48 } else { 16 };
+    let mut at = 0;
+    for step in [8, 4, 2, 1] {
+        let next = at + step;
+        let beyond = (word(next & 15) >> 16).wrapping_sub(key + 1);
+        let inside = (next as u64).wrapping_sub(last as u64 + 1);
+        at += step & sign(beyond & inside) as u32;
+    }
+    (word(at & 15) & 0xffff) as u32
+}
+
+/// The lesser number, without a branch.
+#[inline(always)]
+fn least(a: u32, b: u32) -> u32 {
+    let difference = (a as u64).wrapping_sub(b as u64);
+    b.wrapping_add((difference & sign(difference)) as u32)
+}
+
+/// All ones where the number is negative in two's complement, else 0. In the kernel as an instruction that the compiler
+/// cannot see through: it would turn what is done with it into branches again.
+#[inline(always)]
+fn sign(number: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut sign = number;
+        // SAFETY: shifts a register.
+        unsafe { core::arch::asm!("{0} s>>= 63", inout(reg) sign, options(pure, nomem, nostack)) };
+        sign
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    ((number >> 63).wrapping_neg())
+}
+
+/// An image in this process's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes<'a> {
+    /// The image, with its padding.
+    pub image: &'a [u8],
+    /// Whether classes have two bytes.
+    pub wide: bool,
+}
+
+impl<'a> Image for Bytes<'a> {
+    type Place = &'a [u8];
+
+    fn at(&self, at: u32) -> &'a [u8] {
+        self.image.get(at as usize..).unwrap_or_default()
     }
 
-    fn u16(&self, at: u32) -> u16 {
-        self.get(at as usize..)
-            .and_then(|rest| rest.first_chunk())
-            .map_or(0, |&bytes| u16::from_ne_bytes(bytes))
+    fn wide(&self) -> bool {
+        self.wide
+    }
+}
+
+impl Place for &[u8] {
+    fn u8(&self) -> u8 {
+        self.first().copied().unwrap_or(0)
     }
 
-    fn u32(&self, at: u32) -> u32 {
-        self.get(at as usize..)
-            .and_then(|rest| rest.first_chunk())
-            .map_or(0, |&bytes| u32::from_ne_bytes(bytes))
+    fn u16(&self) -> u16 {
+        self.first_chunk().map_or(0, |&bytes| u16::from_le_bytes(bytes))
     }
 
-    fn u64(&self, at: u32) -> u64 {
-        self.get(at as usize..)
-            .and_then(|rest| rest.first_chunk())
-            .map_or(0, |&bytes| u64::from_ne_bytes(bytes))
+    fn u32(&self, offset: u32) -> u32 {
+        let bytes = self.get(offset as usize..).and_then(|rest| rest.first_chunk());
+        bytes.map_or(0, |&bytes| u32::from_le_bytes(bytes))
+    }
+
+    fn u64(&self, offset: u32) -> u64 {
+        let bytes = self.get(offset as usize..).and_then(|rest| rest.first_chunk());
+        bytes.map_or(0, |&bytes| u64::from_le_bytes(bytes))
     }
 }

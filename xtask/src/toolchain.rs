@@ -42,7 +42,8 @@ impl Toolchain {
             // Debian's rustc calls itself stable; -Z build-std asks for a nightly.
             .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", "bpf-linker")
-            .env("RUSTFLAGS", "-C link-arg=--btf -C debuginfo=2");
+            // v3 has instructions of 32 bits; kernels know it from 5.1 on.
+            .env("RUSTFLAGS", "-C link-arg=--btf -C debuginfo=2 -C target-cpu=v3");
         cargo
     }
 }

@@ -1,9 +1,12 @@
-//! Builds table images: greedy strides, identical parts stored once.
-#![expect(clippy::cast_possible_truncation, reason = "strides, depths and lists are far below 2^32")]
+//! Builds table images: strides by dynamic programming over bytes, identical parts stored once.
+#![expect(clippy::cast_possible_truncation, reason = "strides, offsets and lists are far below 2^32")]
 
-use std::{collections::HashMap, hash::BuildHasherDefault, vec, vec::Vec};
+use std::{collections::HashMap, vec, vec::Vec};
 
-use super::{ARRAY8, ARRAY16, LIST, MAX_DEPTH, MAX_LIST, NODE, Roots};
+use super::{
+    BASE, LIST, MAX_DEPTH, MAX_LIST, ROOT_V4, ROOT_V6, Roots, RootsV6, SPECIAL, STEPS_V4, STEPS_V6, escape,
+    parts::Parts,
+};
 
 const _: () = assert!(Shape::V4.list <= MAX_LIST && Shape::V6.list <= MAX_LIST);
 
@@ -14,6 +17,8 @@ pub struct Tables {
     pub v4: Vec<u8>,
     /// The image for IPv6, padded.
     pub v6: Vec<u8>,
+    /// Whether classes have two bytes.
+    pub wide: bool,
     /// Where look-ups start.
     pub roots: Roots,
 }
@@ -21,12 +26,10 @@ pub struct Tables {
 /// Why a policy does not fit into a table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TableError {
-    /// More classes and split /64s than 16 bits can number.
+    /// More classes than 16 bits can number.
     TooManyClasses {
         /// Classes of the policy.
         classes: usize,
-        /// /64s with prefixes of different classes inside.
-        splits: usize,
     },
     /// An image above 128 MiB, which an entry's 25 bits cannot name.
     TooLarge {
@@ -38,10 +41,9 @@ pub enum TableError {
 impl std::fmt::Display for TableError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::TooManyClasses { classes, splits } => write!(
-                f,
-                "{classes} classes and {splits} /64s split by longer prefixes are more than the 65535 numbers there are"
-            ),
+            Self::TooManyClasses { classes } => {
+                write!(f, "{classes} classes are more than the 65535 that a table can number")
+            }
             Self::TooLarge { bytes } => {
                 write!(f, "a table of {bytes} bytes is above the 134217728 that can be addressed")
             }
@@ -56,243 +58,361 @@ impl std::error::Error for TableError {}
 /// `classes` is the number of classes; every class is below it.
 ///
 /// # Errors
-/// When classes, split /64s or bytes do not fit.
+/// When classes, divisions or bytes do not fit.
 ///
 /// # Panics
 /// When runs are not ascending or do not start at 0: a bug of the caller.
 pub fn build(classes: usize, v4: &[(u32, u16)], v6: &[(u128, u16)]) -> Result<Tables, TableError> {
     assert!(v4.first().is_some_and(|run| run.0 == 0) && v4.is_sorted_by(|a, b| a.0 < b.0), "v4 runs");
     assert!(v6.first().is_some_and(|run| run.0 == 0) && v6.is_sorted_by(|a, b| a.0 < b.0), "v6 runs");
-    let halves = Halves::of(v6, classes);
-    if classes + halves.splits.len() > usize::from(u16::MAX) {
-        return Err(TableError::TooManyClasses { classes, splits: halves.splits.len() });
+    // The highest number is the escape.
+    if classes > escape(true) as usize {
+        return Err(TableError::TooManyClasses { classes });
     }
-    let mut image = Builder::new(classes, Shape::V4);
+    let wide = classes > escape(false) as usize;
+    let (v4, v6) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| build_v6(classes, wide, v6));
+        let v4 = build_v4(classes, wide, v4);
+        (v4, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let ((v4, root_v4), (v6, roots_v6)) = (v4?, v6?);
+    Ok(Tables { v4, v6, wide, roots: Roots { v4: root_v4, v6: roots_v6 } })
+}
+
+fn build_v4(classes: usize, wide: bool, v4: &[(u32, u16)]) -> Result<(Vec<u8>, u32), TableError> {
     let runs: Vec<Run> =
-        v4.iter().map(|&(start, class)| Run { start: u64::from(start) << 32, class }).collect();
-    let root_v4 = image.cell(&runs, 0, 16);
-    let v4 = image.finish()?;
-
-    let mut image = Builder::new(classes + halves.splits.len(), Shape::V6);
-    let root_v6_other = image.cell(&halves.other, 0, 3);
-    let root_v6 = image.cell(&halves.global, 0, 15);
-    let low: Vec<u32> = halves.splits.iter().map(|runs| image.cell(runs, 0, 3)).collect();
-    let splits = image.append_entries(&low);
-    let v6 = image.finish()?;
-    let first_split = u32::try_from(classes).expect("checked above");
-    Ok(Tables {
-        v4,
-        v6,
-        roots: Roots { v4: root_v4, v6: root_v6, v6_other: root_v6_other, first_split, splits },
-    })
+        v4.iter().map(|&(start, class)| Run { start: u128::from(start) << 96, class }).collect();
+    let mut builder = Builder::new(classes, wide, Shape::V4);
+    let root = builder.root(&runs);
+    Ok((builder.finish()?, root))
 }
 
-/// A run of keys of one class, up to the next run.
+fn build_v6(classes: usize, wide: bool, v6: &[(u128, u16)]) -> Result<(Vec<u8>, RootsV6), TableError> {
+    let parts = Parts::of(v6, escape(wide) as u16);
+    let mut builder = Builder::new(classes, wide, Shape::V6);
+    let global = builder.root(&parts.global);
+    let other = builder.special(Cell::whole(&parts.other), 0, 0);
+    let divided = builder.special(Cell::whole(&parts.divided), 0, 0);
+    Ok((builder.finish()?, RootsV6 { global, other, divided }))
+}
+
+/// A run of keys of one class, up to the next run. Keys are left-aligned.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Run {
-    /// Left-aligned within the cell it is looked at in.
-    start: u64,
-    class: u16,
+pub(super) struct Run {
+    pub(super) start: u128,
+    pub(super) class: u16,
 }
 
-/// IPv6 runs, taken apart for tries over 64-bit keys.
-struct Halves {
-    /// 2000::/3, keys shifted by its three bits.
-    global: Vec<Run>,
-    /// All the rest; what stands here for 2000::/3 is never looked up.
-    other: Vec<Run>,
-    /// Runs over the lower half of each split /64, in the order of their class numbers.
-    splits: Vec<Vec<Run>>,
+/// A part of the key space: all keys that begin with the same `consumed` bits.
+#[derive(Clone, Copy)]
+struct Cell<'a> {
+    /// The class at its beginning.
+    left: u16,
+    /// The runs that start inside, after its beginning.
+    inner: &'a [Run],
+    consumed: u32,
 }
 
-impl Halves {
-    fn of(v6: &[(u128, u16)], classes: usize) -> Self {
-        let mut upper: Vec<Run> = Vec::with_capacity(v6.len());
-        let mut splits: Vec<Vec<Run>> = Vec::new();
-        let mut known: HashMap<Vec<Run>, u16> = HashMap::new();
-        let mut push = |start: u64, class: u16| match upper.last_mut() {
-            Some(last) if last.start == start => last.class = class,
-            Some(last) if last.class == class => {}
-            _ => upper.push(Run { start, class }),
-        };
-        let (high, low) = (|key: u128| (key >> 64) as u64, |key: u128| key as u64);
-        let mut before = v6[0].1;
-        let mut at = 0;
-        while at < v6.len() {
-            let (key, class) = v6[at];
-            let block = high(key);
-            let inside = v6[at..].iter().take_while(|run| high(run.0) == block).count();
-            let last = v6[at + inside - 1].1;
-            if inside == 1 && low(key) == 0 {
-                push(block, class);
-            } else {
-                let mut runs = Vec::with_capacity(inside + 1);
-                if low(key) != 0 {
-                    runs.push(Run { start: 0, class: before });
-                }
-                runs.extend(v6[at..at + inside].iter().map(|&(key, class)| Run { start: low(key), class }));
-                // Equal /64s share one number: there are 284 split ones in DB-IP's data, and far fewer shapes.
-                let next = u16::try_from(classes + splits.len()).unwrap_or(u16::MAX);
-                let number = *known.entry(runs).or_insert_with_key(|runs| {
-                    splits.push(runs.clone());
-                    next
-                });
-                push(block, number);
-                if block != u64::MAX {
-                    push(block + 1, last);
-                }
+impl<'a> Cell<'a> {
+    fn whole(runs: &'a [Run]) -> Self {
+        Self { left: runs[0].class, inner: &runs[1..], consumed: 0 }
+    }
+
+    /// The class at its end.
+    fn right(&self) -> u16 {
+        self.inner.last().map_or(self.left, |run| run.class)
+    }
+
+    /// How many bits tell all runs of the cell apart.
+    fn bits(&self) -> u32 {
+        let finest = self.inner.iter().map(|run| run.start.trailing_zeros()).min();
+        finest.map_or(0, |zeros| 128 - zeros - self.consumed)
+    }
+
+    /// The next `s` bits of a key in it.
+    fn index(&self, key: u128, s: u32) -> usize {
+        ((key << self.consumed) >> 1 >> (127 - s)) as usize
+    }
+
+    /// Cells of `s` more bits, in order, each with its number; those in which no run starts are left out.
+    fn parts(self, s: u32) -> impl Iterator<Item = (usize, Cell<'a>)> {
+        let (mut left, mut rest) = (self.left, self.inner);
+        std::iter::from_fn(move || {
+            let number = self.index(rest.first()?.start, s);
+            let count = rest.iter().take_while(|run| self.index(run.start, s) == number).count();
+            let (mut inner, after) = rest.split_at(count);
+            let consumed = self.consumed + s;
+            if inner[0].start.checked_shl(consumed).unwrap_or(0) == 0 {
+                left = inner[0].class;
+                inner = &inner[1..];
             }
-            before = last;
-            at += inside;
-        }
-        let mut global = part(&upper, 1 << 61, (2 << 61) - 1);
-        for run in &mut global {
-            run.start <<= 3;
-        }
-        let mut other = part(&upper, 0, (1 << 61) - 1);
-        other.extend(part(&upper, 2 << 61, u64::MAX));
-        other.dedup_by_key(|run| run.class);
-        Self { global, other, splits }
+            let part = Cell { left, inner, consumed };
+            (left, rest) = (part.right(), after);
+            Some((number, part))
+        })
     }
 }
 
-/// The runs that meet `first..=last`, the first of them cut to start there.
-fn part(runs: &[Run], first: u64, last: u64) -> Vec<Run> {
-    let from = runs.partition_point(|run| run.start <= first) - 1;
-    let to = runs.partition_point(|run| run.start <= last);
-    let mut part = runs[from..to].to_vec();
-    part[0].start = first;
-    part
-}
-
-/// What differs between the families; the figures behind the numbers are in docs/table.md.
+/// What differs between the families; docs/table.md has the figures behind the numbers.
 #[derive(Clone, Copy)]
 struct Shape {
+    /// Bits of the root.
+    root: u32,
+    /// Nodes between root and leaf.
+    steps: usize,
     /// Bytes of a list's word.
     word: usize,
+    /// Bits of a start that fit into a list's word.
+    word_bits: u32,
     /// The most runs that become a list.
     list: usize,
-    /// A node gets about this many entries a run.
-    fill: f64,
-    /// An array may cost this many times a list's bytes.
-    slack: usize,
+    /// What a look-up that comes to a special entry costs, in bytes a run: a mispredicted branch against memory.
+    penalty: usize,
 }
 
 impl Shape {
-    const V4: Self = Self { word: 4, list: 8, fill: 1.0, slack: 2 };
-    const V6: Self = Self { word: 8, list: 16, fill: 0.5, slack: 1 };
+    const V4: Self = Self { root: ROOT_V4, steps: STEPS_V4, word: 4, word_bits: 16, list: 8, penalty: 16 };
+    const V6: Self = Self { root: ROOT_V6, steps: STEPS_V6, word: 8, word_bits: 48, list: 16, penalty: 12 };
+}
+
+/// What becomes of a cell where nodes have come to their end.
+#[derive(Clone, Copy)]
+enum End {
+    /// A leaf of so many bits a class, whose window starts at `first` and has `count` classes.
+    Leaf { bits: u32, first: usize, count: usize },
+    /// A list.
+    List,
+    /// A node of that stride.
+    Node(u32),
 }
 
 struct Builder {
     shape: Shape,
+    /// Bytes of a class.
+    width: usize,
+    /// How many classes have a leaf of their own.
+    classes: usize,
     image: Vec<u8>,
-    /// Where each emitted part lies: parts of equal bytes are stored once.
-    known: HashMap<Vec<u8>, u32, BuildHasherDefault<std::hash::DefaultHasher>>,
+    /// Where each part lies: equal ones are stored once.
+    known: HashMap<Vec<u8>, u32>,
+    /// Where an entry stands alone, as a node of one entry.
+    alone: HashMap<u32, u32>,
 }
 
 impl Builder {
-    fn new(classes: usize, shape: Shape) -> Self {
-        let image = (0..classes as u32).flat_map(u32::to_ne_bytes).collect();
-        Self { shape, image, known: HashMap::default() }
+    fn new(classes: usize, wide: bool, shape: Shape) -> Self {
+        // Each class's own leaf: an empty header, and the class. The escape has one, too.
+        let leaf = |class: u32| [0u32.to_le_bytes(), class.to_le_bytes()].concat();
+        let mut image: Vec<u8> = (0..classes as u32).flat_map(leaf).collect();
+        image.extend(leaf(escape(wide)));
+        let width = if wide { 2 } else { 1 };
+        let mut builder = Self { shape, width, classes, image, known: HashMap::new(), alone: HashMap::new() };
+        // Nodes of one entry that lead there: side by side, since they are used most.
+        for class in (0..classes as u16).chain([escape(wide) as u16]) {
+            builder.through(builder.class(class), 1);
+        }
+        builder
     }
 
-    /// The entry for a cell: `runs` meet it, the first starting at or before the cell's start, and `consumed` bits lead
-    /// to it. `root_bits` is the stride of the first node.
-    fn cell(&mut self, runs: &[Run], consumed: u32, root_bits: u32) -> u32 {
-        self.cell_at(runs, consumed, root_bits, 0)
+    /// The entry for a leaf of one class.
+    fn class(&self, class: u16) -> u32 {
+        8 * (usize::from(class).min(self.classes)) as u32
     }
 
-    fn cell_at(&mut self, runs: &[Run], consumed: u32, root_bits: u32, depth: usize) -> u32 {
-        assert!(depth < MAX_DEPTH, "a way of {depth} entries");
-        let [first, rest @ ..] = runs else { unreachable!("a cell without runs") };
-        if rest.is_empty() {
-            return entry(ARRAY16, u32::from(first.class), 0);
-        }
-        // The depth of the finest boundary inside the cell.
-        let bits = rest.iter().map(|run| 64 - run.start.trailing_zeros()).max().unwrap_or(0);
-        let list_bytes = runs.len() * self.shape.word;
-        let wide = usize::from(runs.iter().any(|run| run.class > 0xff)) + 1;
-        let root = depth == 0;
-        if !root && bits <= 16 && (wide << bits) <= self.shape.slack * list_bytes.max(self.shape.word) {
-            return self.array(runs, bits, wide);
-        }
-        if consumed >= 16 && runs.len() <= self.shape.list {
-            return self.list(runs);
-        }
-        let s = if root { root_bits } else { self.stride(runs.len(), bits, depth) };
-        let mut entries = Vec::with_capacity(1 << s);
-        let mut at = 0;
-        for cell in 0..1u64 << s {
-            let start = cell << (64 - s);
-            while at + 1 < runs.len() && runs[at + 1].start <= start {
-                at += 1;
-            }
-            let end = start + ((1u64 << (64 - s)) - 1);
-            let inside = 1 + runs[at + 1..].iter().take_while(|run| run.start <= end).count();
-            let moved: Vec<Run> = runs[at..at + inside]
-                .iter()
-                .map(|run| Run { start: run.start.saturating_sub(start) << s, class: run.class })
-                .collect();
-            entries.push(self.cell_at(&moved, consumed + s, root_bits, depth + 1));
-        }
-        self.emit(NODE, s, entries.iter().flat_map(|entry| entry.to_ne_bytes()).collect(), 4)
-    }
-
-    /// The stride of a node below the root.
-    fn stride(&self, runs: usize, bits: u32, depth: usize) -> u32 {
-        let wanted = (self.shape.fill * runs as f64).log2().max(0.0) as u32;
-        // Where little depth is left, the steps have to be large enough to reach the finest boundary.
-        let left = (MAX_DEPTH - 1 - depth) as u32;
-        let needed = bits.div_ceil(left.max(1));
-        wanted.clamp(3, 16).min((bits - 1).max(1)).max(needed.min(16))
-    }
-
-    fn array(&mut self, runs: &[Run], bits: u32, wide: usize) -> u32 {
-        let mut bytes = vec![0; wide << bits];
-        for (i, run) in runs.iter().enumerate() {
-            let from = |run: &Run| (run.start >> (64 - bits)) as usize;
-            let to = runs.get(i + 1).map_or(1 << bits, from);
-            for cell in &mut bytes[from(run) * wide..to * wide].chunks_exact_mut(wide) {
-                cell.copy_from_slice(&run.class.to_ne_bytes()[..wide]);
-            }
-        }
-        self.emit(if wide == 1 { ARRAY8 } else { ARRAY16 }, bits, bytes, 4)
-    }
-
-    fn list(&mut self, runs: &[Run]) -> u32 {
-        let word = self.shape.word;
-        let bytes = runs.iter().flat_map(|run| {
-            let value = run.start | u64::from(run.class);
-            let half = ((run.start >> 32) as u32 | u32::from(run.class)).to_ne_bytes();
-            if word == 4 { half.to_vec() } else { value.to_ne_bytes().to_vec() }
+    /// Builds everything below the root; the byte offset of the root's entries.
+    fn root(&mut self, runs: &[Run]) -> u32 {
+        let node = self.node(Cell::whole(runs), self.shape.root, |builder, part| {
+            builder.cell(part, builder.shape.steps, 0)
         });
-        self.emit(LIST, runs.len() as u32, bytes.collect(), word)
+        self.append(&node, 4)
     }
 
-    /// Entries at the image's end, not shared; the byte offset of the first.
-    fn append_entries(&mut self, entries: &[u32]) -> u32 {
-        let at = u32::try_from(self.image.len().next_multiple_of(4)).unwrap_or(u32::MAX);
-        self.image.resize(self.image.len().next_multiple_of(4), 0);
-        self.image.extend(entries.iter().flat_map(|entry| entry.to_ne_bytes()));
+    /// The entry for a cell that is `steps` nodes above its leaf; `passes` nodes of one entry lead to it.
+    fn cell(&mut self, cell: Cell<'_>, steps: usize, passes: usize) -> u32 {
+        if cell.inner.is_empty() {
+            return self.through(self.class(cell.left), steps + passes);
+        }
+        if steps == 0 {
+            return self.special(cell, 0, passes);
+        }
+        match self.stride(cell, steps).1 {
+            0 => self.cell(cell, steps - 1, passes + 1),
+            s => {
+                let node = self.node(cell, s, |builder, part| builder.cell(part, steps - 1, 0));
+                self.place(&node, s << 27, 4, passes)
+            }
+        }
+    }
+
+    /// The entries of a node as bytes.
+    fn node(&mut self, cell: Cell<'_>, s: u32, mut entry: impl FnMut(&mut Self, Cell<'_>) -> u32) -> Vec<u8> {
+        let mut node = vec![0; 4 << s];
+        let mut at = 0;
+        let mut empty = entry(self, Cell { left: cell.left, inner: &[], consumed: 0 });
+        let fill = |node: &mut [u8], from: usize, to: usize, entry: u32| {
+            node[4 * from..4 * to]
+                .chunks_exact_mut(4)
+                .for_each(|place| place.copy_from_slice(&entry.to_le_bytes()));
+        };
+        for (number, part) in cell.parts(s) {
+            fill(&mut node, at, number, empty);
+            let own = entry(self, part);
+            fill(&mut node, number, number + 1, own);
+            empty = entry(self, Cell { left: part.right(), inner: &[], consumed: 0 });
+            at = number + 1;
+        }
+        fill(&mut node, at, 1 << s, empty);
+        node
+    }
+
+    /// The cost of a cell `steps` nodes above its leaf, and the stride of the node for it: 0 for a node of one entry.
+    fn stride(&self, cell: Cell<'_>, steps: usize) -> (usize, u32) {
+        let mut best = (self.cost(cell, steps - 1) + 4, 0);
+        let around = (cell.inner.len() + 1).ilog2();
+        for s in around.saturating_sub(3).max(1)..=(around + 3).min(cell.bits()).min(14) {
+            let mut cost = 4 << s;
+            for (_, part) in cell.parts(s) {
+                if cost >= best.0 {
+                    break;
+                }
+                cost += self.cost(part, steps - 1);
+            }
+            best = best.min((cost, s));
+        }
+        best
+    }
+
+    fn cost(&self, cell: Cell<'_>, steps: usize) -> usize {
+        match (cell.inner.is_empty(), steps) {
+            (true, _) => 0,
+            (false, 0) => self.end(cell).0,
+            (false, _) => self.stride(cell, steps).0,
+        }
+    }
+
+    /// The cost of a cell where nodes have come to their end, and what becomes of it.
+    fn end(&self, cell: Cell<'_>) -> (usize, End) {
+        let bits = cell.bits();
+        let runs = cell.inner.len() + 1;
+        // Three bits at least, so that `MAX_DEPTH` nodes reach the last.
+        let stride = runs.ilog2().clamp(3, 12).min((bits - 1).max(1));
+        // Worse than anything that follows.
+        let mut best = (usize::MAX / 2, End::Node(stride));
+        if bits <= 16 {
+            let (left, right) =
+                (cell.index(cell.inner[0].start, bits), cell.index(cell.inner[runs - 2].start, bits));
+            // What lies outside of the window has the last class: on both sides, where they are of one class.
+            let first = if cell.left == cell.right() { left - 1 } else { 0 };
+            let count = right - first + 1;
+            best = ((4 + count * self.width).next_multiple_of(4), End::Leaf { bits, first, count });
+        }
+        let penalty = self.shape.penalty * runs;
+        if runs <= self.shape.list && bits <= self.shape.word_bits {
+            let cost = runs * self.shape.word + penalty;
+            if cost < best.0 {
+                best = (cost, End::List);
+            }
+        } else if best.0 > 4096 {
+            let below: usize = cell.parts(stride).map(|(_, part)| self.cost(part, 0)).sum();
+            let cost = (4 << stride) + penalty + below;
+            if cost < best.0 {
+                best = (cost, End::Node(stride));
+            }
+        }
+        best
+    }
+
+    /// The entry for a cell where nodes have come to their end, or that never has any.
+    fn special(&mut self, cell: Cell<'_>, depth: usize, passes: usize) -> u32 {
+        assert!(depth < MAX_DEPTH, "a way of {depth} entries");
+        if cell.inner.is_empty() {
+            return self.through(self.class(cell.left), passes);
+        }
+        match self.end(cell).1 {
+            End::Leaf { bits, first, count } => {
+                let leaf = self.leaf(cell, bits, first, count);
+                self.place(&leaf, bits << 27, 4, passes)
+            }
+            End::List => {
+                let runs = [Run { start: 0, class: cell.left }];
+                let word = |run: &Run| {
+                    let start = (run.start << cell.consumed >> (128 - self.shape.word_bits)) as u64;
+                    (start << 16 | u64::from(run.class)).to_le_bytes()
+                };
+                let words = runs.iter().chain(cell.inner).map(word);
+                let words: Vec<u8> = words.flat_map(|word| word.into_iter().take(self.shape.word)).collect();
+                let kind = (cell.inner.len() as u32) << 27 | SPECIAL | LIST;
+                self.place(&words, kind, self.shape.word, passes)
+            }
+            End::Node(s) => {
+                let node = self.node(cell, s, |builder, part| builder.special(part, depth + 1, 0));
+                self.place(&node, s << 27 | SPECIAL, 4, passes)
+            }
+        }
+    }
+
+    fn leaf(&self, cell: Cell<'_>, bits: u32, first: usize, count: usize) -> Vec<u8> {
+        let header = (count as u32 - 1) << 16 | first as u32;
+        let mut leaf = header.to_le_bytes().to_vec();
+        let (mut class, mut at) = (cell.left, first);
+        let mut fill = |class: u16, cells: usize| {
+            (0..cells).for_each(|_| leaf.extend_from_slice(&class.to_le_bytes()[..self.width]));
+        };
+        for run in cell.inner {
+            let next = cell.index(run.start, bits);
+            fill(class, next - at);
+            (class, at) = (run.class, next);
+        }
+        fill(class, first + count - at);
+        leaf
+    }
+
+    /// Stores a part, unless an equal one is there; the entry for it, behind `passes` nodes of one entry. Those of a new
+    /// part stand right before it, where its own memory is.
+    fn place(&mut self, part: &[u8], kind: u32, align: usize, passes: usize) -> u32 {
+        // A list's words need more alignment than other parts: its key tells it apart.
+        let key = [part, &[align as u8]].concat();
+        if let Some(&at) = self.known.get(&key) {
+            return self.through(at | kind, passes);
+        }
+        let before = self.append(&vec![0; 4 * passes], 4);
+        let at = self.append(part, align);
+        self.known.insert(key, at);
+        let mut entry = at | kind;
+        for pass in (0..passes).rev() {
+            let alone = before + 4 * pass as u32;
+            self.image[alone as usize..alone as usize + 4].copy_from_slice(&entry.to_le_bytes());
+            self.alone.insert(entry, alone);
+            entry = alone;
+        }
+        entry
+    }
+
+    /// An entry behind `passes` nodes of one entry.
+    fn through(&mut self, mut entry: u32, passes: usize) -> u32 {
+        for _ in 0..passes {
+            entry = match self.alone.get(&entry) {
+                Some(&alone) => alone,
+                None => {
+                    let alone = self.append(&entry.to_le_bytes(), 4);
+                    self.alone.insert(entry, alone);
+                    alone
+                }
+            };
+        }
+        entry
+    }
+
+    /// Appends bytes at a multiple of `align`; their byte offset.
+    fn append(&mut self, bytes: &[u8], align: usize) -> u32 {
+        self.image.resize(self.image.len().next_multiple_of(align), 0);
+        let at = u32::try_from(self.image.len()).unwrap_or(u32::MAX) & BASE;
+        self.image.extend_from_slice(bytes);
         at
     }
 
-    fn emit(&mut self, kind: u32, s: u32, bytes: Vec<u8>, align: usize) -> u32 {
-        // A list's words need more alignment than other parts: the key of the map tells them apart.
-        let image = &mut self.image;
-        let key = if kind == LIST { [bytes.as_slice(), &[0xff]].concat() } else { bytes.clone() };
-        let at = *self.known.entry(key).or_insert_with(|| {
-            image.resize(image.len().next_multiple_of(align), 0);
-            let at = u32::try_from(image.len() / 4).unwrap_or(u32::MAX);
-            image.extend_from_slice(&bytes);
-            image.resize(image.len().next_multiple_of(4), 0);
-            at
-        });
-        entry(kind, at, s)
-    }
-
     fn finish(mut self) -> Result<Vec<u8>, TableError> {
-        if self.image.len() >= 4 << 25 {
+        if self.image.len() > BASE as usize {
             return Err(TableError::TooLarge { bytes: self.image.len() });
         }
         self.image.resize(self.image.len().next_multiple_of(8) + octroi_abi::TABLE_PAD as usize, 0);
@@ -300,128 +420,6 @@ impl Builder {
     }
 }
 
-const fn entry(kind: u32, base: u32, s: u32) -> u32 {
-    base << 7 | kind << 5 | s
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::table::{class_v4, class_v6};
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    /// A prefix: address bits, length, class.
-    type Prefix = (u128, u32, u16);
-
-    /// Longest-prefix match by looking at every prefix; of equal ones the last counts.
-    fn naive(prefixes: &[Prefix], width: u32, address: u128) -> u16 {
-        let matches = |&&(base, length, _): &&Prefix| {
-            let host = width - length;
-            host >= 128 || base >> host == address >> host
-        };
-        prefixes.iter().filter(matches).max_by_key(|prefix| prefix.1).map_or(0, |prefix| prefix.2)
-    }
-
-    /// Every address at which the answer may change, with its neighbours.
-    fn edges(prefixes: &[Prefix], width: u32) -> Vec<u128> {
-        let top = if width == 128 { u128::MAX } else { (1 << width) - 1 };
-        let mut edges = vec![0, top];
-        for &(base, length, _) in prefixes {
-            let size = 1u128.checked_shl(width - length).unwrap_or(0);
-            let last = base.wrapping_add(size.wrapping_sub(1)) & top;
-            edges.extend([base.wrapping_sub(1) & top, base, last, last.wrapping_add(1) & top]);
-        }
-        edges
-    }
-
-    fn runs(prefixes: &[Prefix], width: u32) -> Vec<(u128, u16)> {
-        let starts: BTreeMap<u128, u16> =
-            edges(prefixes, width).into_iter().map(|edge| (edge, naive(prefixes, width, edge))).collect();
-        let mut runs: Vec<(u128, u16)> = starts.into_iter().collect();
-        runs.dedup_by_key(|run| run.1);
-        runs
-    }
-
-    fn prefixes(width: u32, classes: u16) -> impl Strategy<Value = Vec<Prefix>> {
-        // Few distinct bits, so that prefixes nest and share /64s.
-        let address =
-            (0u128..16, 0u32..32, any::<u128>(), any::<bool>()).prop_map(move |(few, shift, any, wide)| {
-                let value = if wide { any } else { 0x2001_0db8 << 96 | few << (shift * 4) };
-                if width == 128 { value } else { value & ((1 << width) - 1) }
-            });
-        let prefix = (address, 0..=width, 0..classes).prop_map(move |(address, length, class)| {
-            let host = width - length;
-            let base = if host >= 128 { 0 } else { address >> host << host };
-            (base, length, class)
-        });
-        prop::collection::vec(prefix, 0..60)
-    }
-
-    fn check(v4: &[Prefix], v6: &[Prefix], classes: u16) {
-        let runs_v4: Vec<(u32, u16)> =
-            runs(v4, 32).iter().map(|&(start, class)| (start as u32, class)).collect();
-        let tables = build(usize::from(classes), &runs_v4, &runs(v6, 128)).expect("fits");
-        for edge in edges(v4, 32) {
-            let found = class_v4(tables.v4.as_slice(), &tables.roots, edge as u32);
-            assert_eq!(found, u32::from(naive(v4, 32, edge)), "{:?}", std::net::Ipv4Addr::from(edge as u32));
-        }
-        for edge in edges(v6, 128) {
-            let found = class_v6(tables.v6.as_slice(), &tables.roots, (edge >> 64) as u64, edge as u64);
-            assert_eq!(found, u32::from(naive(v6, 128, edge)), "{:?}", std::net::Ipv6Addr::from(edge));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_prefixes_give_the_longest_match(
-            (v4, v6, classes) in (1u16..600).prop_flat_map(|n| (prefixes(32, n), prefixes(128, n), Just(n)))
-        ) {
-            check(&v4, &v6, classes);
-        }
-    }
-
-    #[test]
-    fn one_class_needs_no_node() {
-        let tables = build(1, &[(0, 0)], &[(0, 0)]).expect("fits");
-        assert!(tables.v4.len() < 1024 && tables.v6.len() < 1024);
-        check(&[], &[], 1);
-    }
-
-    #[test]
-    fn a_single_host_is_found_in_each_part_of_the_ipv6_space() {
-        for text in [
-            "::",
-            "::1",
-            "fe80::1",
-            "2000::",
-            "3fff:ffff::ffff",
-            "4000::",
-            "ffff::ffff",
-            "2001:db8::8000:0:0:0",
-        ] {
-            let address: std::net::Ipv6Addr = text.parse().expect("an address");
-            check(&[], &[(address.into(), 128, 1)], 2);
-        }
-        check(&[], &[(u128::MAX, 128, 1), (u128::MAX - 1, 128, 2)], 3);
-    }
-
-    #[test]
-    fn every_host_of_a_subnet_may_have_its_own_class() {
-        let v6: Vec<Prefix> =
-            (0..2000).map(|i| ((0x2a00 << 112) | (i * 7), 128, (i % 997) as u16 + 1)).collect();
-        let v4: Vec<Prefix> = (0..2000).map(|i| (0x0a00_0000 + i * 3, 32, (i % 997) as u16 + 1)).collect();
-        check(&v4, &v6, 998);
-    }
-
-    #[test]
-    fn more_split_subnets_than_numbers_are_refused() {
-        let mut runs = vec![(0, 0)];
-        for i in 1..40_000u128 {
-            runs.push((0x2a00 << 112 | i << 64 | i, 1));
-            runs.push((0x2a00 << 112 | i << 64 | (i + 1), 0));
-        }
-        let error = build(30_000, &[(0, 0)], &runs).expect_err("too many");
-        assert_eq!(error, TableError::TooManyClasses { classes: 30_000, splits: 39_999 });
-    }
-}
+#[path = "tests.rs"]
+mod tests;

@@ -73,7 +73,7 @@ pub fn classify(config: &Config, databases: &Databases) -> Result<Classified, Ta
     let mut v6 = classes.runs(&v6);
     let decisions = by_frequency(classes.all, &mut v4, &mut v6);
 
-    let too_many = || TableError::TooManyClasses { classes: decisions.len(), splits: 0 };
+    let too_many = || TableError::TooManyClasses { classes: decisions.len() };
     let v4 = narrow(&v4).ok_or_else(too_many)?;
     let v6 = narrow(&v6).ok_or_else(too_many)?;
     Ok(Classified { decisions, v4, v6 })

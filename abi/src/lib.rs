@@ -26,6 +26,11 @@ pub mod name {
     pub const TABLE_V4: &str = ".bss.table_v4";
     /// The table image of IPv6.
     pub const TABLE_V6: &str = ".bss.table_v6";
+    /// The table image of IPv4 in parts of [`TABLE_PART`](super::TABLE_PART) bytes, for kernels that have no map value as
+    /// large as the image.
+    pub const PARTS_V4: &str = "PARTS_V4";
+    /// The same for IPv6.
+    pub const PARTS_V6: &str = "PARTS_V6";
     /// Array of [`Class`](super::Class), indexed by class number; one of each generation.
     pub const CLASSES: &str = ".bss.classes";
     /// One [`Notes`](super::Notes); one of each generation.
@@ -126,6 +131,8 @@ pub struct Constants {
     pub limit_v6: u32,
     /// The highest class number.
     pub last_class: u32,
+    /// 1: the images are in parts of [`TABLE_PART`] bytes; 0: each is one value.
+    pub parts: u32,
     /// 1: malformed packets pass; 0: they are dropped.
     pub malformed_pass: u32,
     /// 1: some class has a mark, so that metadata is needed.
@@ -138,6 +145,10 @@ pub struct Constants {
 
 /// Bytes that follow the last offset at which a read may start: the longest list that one entry can name.
 pub const TABLE_PAD: u32 = 32 * 8;
+
+/// What a part of a table image has in bytes. Nothing that is read as one lies across its end or in its last
+/// [`TABLE_PAD`] bytes. Kernels before 6.0 have no map value above 4 MiB.
+pub const TABLE_PART: u32 = 2 << 20;
 
 /// What the kernel side tells the daemon or its own tc program, other than counters.
 #[repr(C)]
@@ -168,6 +179,6 @@ pub const METADATA_MAGIC: u32 = 0x6f63_7472;
 
 const _: () = assert!(size_of::<Class>() == 12);
 const _: () = assert!(size_of::<Counter>() == 16);
-const _: () = assert!(size_of::<Constants>() == 48);
+const _: () = assert!(size_of::<Constants>() == 52);
 const _: () = assert!(size_of::<Notes>() == 16);
 const _: () = assert!(size_of::<Metadata>() == 8);

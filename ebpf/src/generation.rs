@@ -4,11 +4,14 @@
 //! a table is a load, without a look-up of a map before it. Every load is volatile: this program never writes what the
 //! loader fills, so the compiler would take it for the zeros that are declared here.
 
-use octroi_abi::{Class, Constants, Notes};
+use aya_ebpf::{macros::map, maps::Array};
+use octroi_abi::{Class, Constants, Notes, TABLE_PAD, TABLE_PART};
 use octroi_gate::{
     judge::{Generation, Outcome, UNDEFINED},
     table::{self, Image, Place, RootsV6},
 };
+
+const BPF_F_MMAPABLE: u32 = 1 << 10;
 
 /// What an entry's 25 bits can address.
 const TABLE_SPACE: usize = 4 << 25;
@@ -21,6 +24,17 @@ static mut TABLE_V4: [u64; TABLE_SPACE / 8] = [0; TABLE_SPACE / 8];
 #[unsafe(link_section = ".bss.table_v6")]
 #[unsafe(no_mangle)]
 static mut TABLE_V6: [u64; TABLE_SPACE / 8] = [0; TABLE_SPACE / 8];
+
+/// A table image for kernels that have no map value as large: another map, of as many parts as it takes.
+#[map]
+static PARTS_V4: Array<Part> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map]
+static PARTS_V6: Array<Part> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// A part of a table image.
+#[repr(C)]
+struct Part([u64; TABLE_PART as usize / 8]);
 
 #[unsafe(link_section = ".bss.classes")]
 #[unsafe(no_mangle)]
@@ -41,6 +55,7 @@ static CONSTANTS: Constants = Constants {
     limit_v4: 0,
     limit_v6: 0,
     last_class: 0,
+    parts: 0,
     malformed_pass: 0,
     marks: 0,
     no_metadata: 0,
@@ -85,13 +100,15 @@ impl Loaded {
 impl Generation for Loaded {
     #[inline(always)]
     fn class_v4(&self, address: u32) -> u32 {
-        let image = Table { start: (&raw const TABLE_V4).cast(), limit: constant!(limit_v4) };
+        let image =
+            Table { start: (&raw const TABLE_V4).cast(), parts: &PARTS_V4, limit: constant!(limit_v4) };
         table::class_v4(&image, constant!(root_v4), address)
     }
 
     #[inline(always)]
     fn class_v6(&self, high: u64, low: u64) -> u32 {
-        let image = Table { start: (&raw const TABLE_V6).cast(), limit: constant!(limit_v6) };
+        let image =
+            Table { start: (&raw const TABLE_V6).cast(), parts: &PARTS_V6, limit: constant!(limit_v6) };
         let roots = RootsV6 {
             global: constant!(root_v6),
             other: constant!(other_v6),
@@ -142,9 +159,10 @@ pub(crate) fn note(outcome: &Outcome) {
     unsafe { core::ptr::write_volatile(&raw mut NOTES.last_verdict, outcome.verdict as u32) };
 }
 
-/// A table image behind a static.
+/// A table image behind a static, or in parts.
 struct Table {
     start: *const u8,
+    parts: &'static Array<Part>,
     /// The last byte offset at which a read may start.
     limit: u32,
 }
@@ -155,6 +173,14 @@ impl Image for Table {
     #[inline(always)]
     fn at(&self, at: u32) -> At {
         let at = if at > self.limit { 0 } else { at };
+        if constant!(parts) != 0 {
+            // The short map that then stands behind the static is as good as the image's beginning.
+            let Some(part) = self.parts.get_ptr(at / TABLE_PART) else { return At(self.start) };
+            let within = at % TABLE_PART;
+            let within = if within > TABLE_PART - TABLE_PAD { 0 } else { within };
+            // SAFETY: at least the padding's length before the part's end.
+            return At(unsafe { part.cast::<u8>().add(within as usize) });
+        }
         // SAFETY: at most the limit, after which the image goes on for longer than any list is.
         At(unsafe { self.start.add(at as usize) })
     }

@@ -45,6 +45,7 @@ impl Compiled {
             limit_v4: limit(&self.tables.v4),
             limit_v6: limit(&self.tables.v6),
             last_class: u32::try_from(self.classes.len()).unwrap_or(u32::MAX).saturating_sub(1),
+            parts: 0,
             malformed_pass: u32::from(self.malformed_passes),
             marks: u32::from(self.classes.iter().any(|class| class.mark != 0)),
             no_metadata: 0,

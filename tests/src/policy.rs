@@ -71,18 +71,29 @@ impl Policy {
     /// Without the privilege to.
     #[must_use]
     pub fn in_kernel(&self) -> Kernel {
-        let scratch = Scratch::apart(Path::new("/sys/fs/bpf"))
-            .unwrap_or_else(|error| panic!("{error}; run the tests as root"));
-        let options = ProgramOptions { trace: true, no_metadata: false };
-        let loaded = Program::load(&scratch, &self.compiled, None, options);
-        let (program, _) = loaded.unwrap_or_else(|error| panic!("{error}; run the tests as root"));
-        Kernel { program }
+        Kernel::load(&self.compiled, ProgramOptions::default())
     }
 }
 
 /// A policy in the kernel.
 pub struct Kernel {
     program: Program,
+}
+
+impl Kernel {
+    /// Loads compiled bytes, attached to nothing, so that each packet is noted.
+    ///
+    /// # Panics
+    /// Without the privilege to.
+    #[must_use]
+    pub fn load(compiled: &Compiled, options: ProgramOptions) -> Kernel {
+        let scratch = Scratch::apart(Path::new("/sys/fs/bpf"))
+            .unwrap_or_else(|error| panic!("{error}; run the tests as root"));
+        let options = ProgramOptions { trace: true, ..options };
+        let loaded = Program::load(&scratch, compiled, None, options);
+        let (program, _) = loaded.unwrap_or_else(|error| panic!("{error}; run the tests as root"));
+        Kernel { program }
+    }
 }
 
 /// What an engine did to a frame.

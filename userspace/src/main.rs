@@ -46,5 +46,6 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
         .with_ansi(colours)
         .with_target(false)
         .init();
-    daemon::run(&args.config.config, ProgramOptions { no_metadata: args.no_metadata, trace: false })
+    let options = ProgramOptions { no_metadata: args.no_metadata, parts: args.table_parts, trace: false };
+    daemon::run(&args.config.config, options)
 }

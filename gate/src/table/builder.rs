@@ -3,6 +3,8 @@
 
 use std::{collections::HashMap, vec, vec::Vec};
 
+use octroi_abi::{TABLE_PAD, TABLE_PART};
+
 use super::{
     BASE, LIST, MAX_DEPTH, MAX_LIST, ROOT_V4, ROOT_V6, Roots, RootsV6, SPECIAL, STEPS_V4, STEPS_V6, escape,
     parts::Parts,
@@ -403,19 +405,22 @@ impl Builder {
         entry
     }
 
-    /// Appends bytes at a multiple of `align`; their byte offset.
+    /// Appends bytes at a multiple of `align`, within one [`TABLE_PART`]; their byte offset.
     fn append(&mut self, bytes: &[u8], align: usize) -> u32 {
-        self.image.resize(self.image.len().next_multiple_of(align), 0);
-        let at = u32::try_from(self.image.len()).unwrap_or(u32::MAX) & BASE;
+        const PART: usize = TABLE_PART as usize;
+        let at = self.image.len().next_multiple_of(align);
+        let fits = at % PART + bytes.len() <= PART - TABLE_PAD as usize;
+        let at = if fits { at } else { at.next_multiple_of(PART) };
+        self.image.resize(at, 0);
         self.image.extend_from_slice(bytes);
-        at
+        u32::try_from(at).unwrap_or(u32::MAX) & BASE
     }
 
     fn finish(mut self) -> Result<Vec<u8>, TableError> {
         if self.image.len() > BASE as usize {
             return Err(TableError::TooLarge { bytes: self.image.len() });
         }
-        self.image.resize(self.image.len().next_multiple_of(8) + octroi_abi::TABLE_PAD as usize, 0);
+        self.image.resize(self.image.len().next_multiple_of(8) + TABLE_PAD as usize, 0);
         Ok(self.image)
     }
 }

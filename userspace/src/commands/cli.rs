@@ -53,6 +53,9 @@ pub struct RunArgs {
     /// Set marks without XDP metadata: for tests, and for drivers that take metadata but do not deliver it.
     #[arg(long, hide = true, env = "OCTROI_NO_METADATA")]
     pub no_metadata: bool,
+    /// Load the tables in parts of 2 MiB, as on kernels before 6.0 where one is above 4 MiB: for tests.
+    #[arg(long, hide = true, env = "OCTROI_TABLE_PARTS")]
+    pub table_parts: bool,
 }
 
 /// Arguments of commands that print facts.

@@ -90,7 +90,7 @@ impl Judge {
         if engine == Some(EngineKind::Host) {
             return Ok(Self::Host(compiled));
         }
-        let options = ProgramOptions { trace: true, no_metadata: false };
+        let options = ProgramOptions { trace: true, ..ProgramOptions::default() };
         // On the same BPF file system as a daemon's pins, but not among them: they may be another user's.
         let pins = &config.control.pins;
         let loaded = Scratch::apart(pins.parent().unwrap_or(pins))

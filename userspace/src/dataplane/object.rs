@@ -1,9 +1,9 @@
 //! An eBPF object in the kernel: its data sections are maps made here, in the size that a policy needs, and filled.
 
-use std::io;
+use std::{io, os::fd::OwnedFd, path::PathBuf};
 
 use aya::{Btf, Ebpf, EbpfLoader, maps::MapData};
-use octroi_abi::{Class, Constants, Notes, name};
+use octroi_abi::{Class, Constants, Notes, TABLE_PAD, TABLE_PART, name};
 use octroi_gate::host::Compiled;
 
 use super::{
@@ -24,8 +24,9 @@ pub struct Object {
 
 impl Object {
     /// Loads the object in `bytes` with the tables, classes and constants of a policy. `scratch` is needed only until
-    /// this returns. `more` are data sections that
-    /// the object has beyond those, with what they begin as.
+    /// this returns. `more` are data sections that the object has beyond those, with what they begin as.
+    ///
+    /// Where this kernel has no map value as large as an image, or `constants` say so, images are loaded in parts.
     ///
     /// # Errors
     /// When the kernel refuses a map, or the object is another version's.
@@ -38,22 +39,32 @@ impl Object {
         more: &[(&'static str, &[u8])],
     ) -> Result<Self, DataplaneError> {
         let classes = bytes_of_classes(&compiled.classes);
-        let own: [(&str, &[u8]); 4] = [
-            (name::TABLE_V4, &compiled.tables.v4),
-            (name::TABLE_V6, &compiled.tables.v6),
-            (name::CLASSES, &classes),
-            (name::NOTES, &[0; size_of::<Notes>()]),
+        let images = [
+            (name::TABLE_V4, name::PARTS_V4, &compiled.tables.v4),
+            (name::TABLE_V6, name::PARTS_V6, &compiled.tables.v6),
         ];
-        let mut paths = Vec::new();
-        let mut filled = Vec::new();
+        let too_large = |image: &[u8]| match Data::new(name::TABLE_V4, image, image.len()) {
+            Err(DataplaneError::Map { error, .. }) => error.raw_os_error() == Some(libc::E2BIG),
+            _ => false,
+        };
+        let in_parts = constants.parts != 0 || images.iter().any(|image| too_large(image.2));
+        let constants = Constants { parts: u32::from(in_parts), ..*constants };
+        // A map that is not used is there nevertheless, and short.
+        const UNUSED: &[u8] = &[0; 2 * TABLE_PAD as usize];
+        let mut data = Vec::new();
+        for (whole, parts, image) in images {
+            let (whole_bytes, parts_bytes) =
+                if in_parts { (UNUSED, image.as_slice()) } else { (image.as_slice(), UNUSED) };
+            data.push(Data::new(whole, whole_bytes, whole_bytes.len())?);
+            data.push(Data::new(parts, parts_bytes, TABLE_PART as usize)?);
+        }
+        let own: [(&str, &[u8]); 2] = [(name::CLASSES, &classes), (name::NOTES, &[0; size_of::<Notes>()])];
         for &(section, bytes) in own.iter().chain(more) {
-            let error = |error: io::Error| DataplaneError::Map { name: section, bytes: bytes.len(), error };
-            let path = scratch.path(&section[1..].replace('.', "_"));
-            let fd = sys::create_mappable(section.trim_start_matches(".bss."), bytes.len()).map_err(error)?;
-            filled.push((section, Mapped::new(&fd, bytes.len()).map_err(error)?, bytes));
-            let map = MapData::from_fd(fd).map_err(|reason| error(io::Error::other(reason)))?;
-            map.pin(&path).map_err(|reason| error(io::Error::other(reason)))?;
-            paths.push((section, path));
+            data.push(Data::new(section, bytes, bytes.len())?);
+        }
+        let mut paths = Vec::new();
+        for one in &data {
+            paths.push((one.name, one.pin(scratch)?));
         }
         if let Some(counters) = counters {
             let path = scratch.path("counters");
@@ -64,7 +75,7 @@ impl Object {
             })?;
             paths.push((name::COUNTERS, path));
         }
-        let constants = bytes_of_constants(constants);
+        let constants = bytes_of_constants(&constants);
         // Reading the kernel's own types takes longer than all the rest, and these programs need none of them.
         let no_types: Option<&Btf> = None;
         let mut loader = EbpfLoader::new();
@@ -74,9 +85,9 @@ impl Object {
         }
         let ebpf = loader.load(bytes).map_err(DataplaneError::Object)?;
         // Only now: the loader writes the object's zeros into every data section.
-        let sections = filled.into_iter().map(|(section, mut mapped, bytes)| {
-            mapped.write(bytes);
-            (section, mapped)
+        let sections = data.into_iter().map(|mut one| {
+            one.mapped.write(one.bytes);
+            (one.name, one.mapped)
         });
         Ok(Self { ebpf, sections: sections.collect() })
     }
@@ -97,6 +108,36 @@ impl Object {
     pub fn take(&mut self, name: &'static str) -> Result<Mapped, DataplaneError> {
         let at = self.sections.iter().position(|section| section.0 == name);
         at.map(|at| self.sections.swap_remove(at).1).ok_or(DataplaneError::Missing { name })
+    }
+}
+
+/// A map that stands for a data section, or for an image in parts, and what it will hold.
+struct Data<'a> {
+    name: &'static str,
+    bytes: &'a [u8],
+    map: OwnedFd,
+    mapped: Mapped,
+}
+
+impl<'a> Data<'a> {
+    /// Makes the map, of as many elements of `size` bytes as `bytes` take.
+    fn new(name: &'static str, bytes: &'a [u8], size: usize) -> Result<Self, DataplaneError> {
+        let error = |error: io::Error| DataplaneError::Map { name, bytes: bytes.len(), error };
+        let count = u32::try_from(bytes.len().div_ceil(size)).unwrap_or(u32::MAX);
+        let map = sys::create_mappable(name.trim_start_matches(".bss."), size, count).map_err(error)?;
+        let mapped = Mapped::new(&map, bytes.len()).map_err(error)?;
+        Ok(Self { name, bytes, map, mapped })
+    }
+
+    /// Pins the map, to hand it to the loader; the pin's path.
+    fn pin(&self, scratch: &Scratch) -> Result<PathBuf, DataplaneError> {
+        let error =
+            |error: io::Error| DataplaneError::Map { name: self.name, bytes: self.bytes.len(), error };
+        let path = scratch.path(&self.name.trim_start_matches('.').replace('.', "_"));
+        let map = self.map.try_clone().map_err(error)?;
+        let map = MapData::from_fd(map).map_err(|reason| error(io::Error::other(reason)))?;
+        map.pin(&path).map_err(|reason| error(io::Error::other(reason)))?;
+        Ok(path)
     }
 }
 
@@ -122,6 +163,7 @@ fn bytes_of_constants(constants: &Constants) -> Vec<u8> {
         limit_v4,
         limit_v6,
         last_class,
+        parts,
         malformed_pass,
         marks,
         no_metadata,
@@ -136,6 +178,7 @@ fn bytes_of_constants(constants: &Constants) -> Vec<u8> {
         limit_v4,
         limit_v6,
         last_class,
+        parts,
         malformed_pass,
         marks,
         no_metadata,

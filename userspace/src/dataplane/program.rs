@@ -19,6 +19,8 @@ static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/octroi.
 pub struct ProgramOptions {
     /// Never try metadata; the tc program decides again.
     pub no_metadata: bool,
+    /// Load the tables in parts, as on kernels before 6.0 that have no map value as large.
+    pub parts: bool,
     /// Note the slot of each packet, for test runs.
     pub trace: bool,
 }
@@ -80,6 +82,7 @@ impl Program {
     ) -> Result<(Self, Option<Counters>), DataplaneError> {
         let constants = Constants {
             no_metadata: u32::from(options.no_metadata),
+            parts: u32::from(options.parts),
             trace: u32::from(options.trace),
             ..compiled.constants()
         };

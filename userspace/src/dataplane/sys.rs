@@ -23,8 +23,9 @@ const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 
-/// Creates an array of one element of `value_size` bytes that can be mapped into memory.
-pub(super) fn create_mappable(name: &str, value_size: usize) -> io::Result<OwnedFd> {
+/// Creates an array of `count` elements of `value_size` bytes, a multiple of 8 where there are several, that can be mapped
+/// into memory: one after the other.
+pub(super) fn create_mappable(name: &str, value_size: usize, count: u32) -> io::Result<OwnedFd> {
     let mut map_name = [0; 16];
     for (to, from) in map_name[..15].iter_mut().zip(name.bytes()) {
         *to = from;
@@ -33,7 +34,7 @@ pub(super) fn create_mappable(name: &str, value_size: usize) -> io::Result<Owned
         map_type: BPF_MAP_TYPE_ARRAY,
         key_size: 4,
         value_size: u32::try_from(value_size).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?,
-        max_entries: 1,
+        max_entries: count,
         map_flags: BPF_F_MMAPABLE,
         inner_map_fd: 0,
         numa_node: 0,
@@ -50,7 +51,7 @@ pub(super) fn create_mappable(name: &str, value_size: usize) -> io::Result<Owned
     }
 }
 
-/// A map's only element, mapped into memory and shared with the kernel.
+/// A map's elements, mapped into memory and shared with the kernel.
 #[derive(Debug)]
 pub struct Mapped {
     start: NonNull<u8>,
@@ -63,7 +64,7 @@ unsafe impl Send for Mapped {}
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
-    /// Maps the first `length` bytes of the element.
+    /// Maps the first `length` bytes.
     pub(super) fn new(map: &impl AsFd, length: usize) -> io::Result<Self> {
         let fd = map.as_fd().as_raw_fd();
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.

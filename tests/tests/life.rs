@@ -85,11 +85,7 @@ fn a_foreign_program_is_named_and_left_alone() {
     let mut first = Gate::start(&lab, BLOCK_CN);
     first.kill();
     let other = Gate::prepare(&lab, Setup::new(BLOCK_CN));
-    refused(
-        &other.run_to_end(),
-        1,
-        &["attach XDP to gate0", "another XDP program", "bpftool net show dev gate0"],
-    );
+    refused(&other.run_to_end(), 1, &["attach XDP to gate0", "another XDP program", "bpftool prog show id"]);
     assert_eq!(passing(&lab), (false, true));
     first.octroi(["detach"]).success();
 }

@@ -10,7 +10,7 @@ use crate::{
     Failure,
     config::Control,
     daemon::{
-        control::{Reply, Request, ask},
+        control::{AskError, Reply, Request, ask},
         status::Status,
     },
     dataplane::remove_pins,
@@ -55,12 +55,16 @@ pub fn reload(args: &ConfigArg) -> Result<(), Failure> {
 pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
     // The way out has to work with a configuration that does not.
     let Control { socket, pins } = Control::despite_errors(&args.config.config);
-    if let Ok(Reply::Status(status)) = runtime()?.block_on(ask(&socket, Request::Status)) {
-        return Err(anyhow::anyhow!(
-            "octroi runs as process {}, and would not know: stop it (systemctl stop octroi, or kill {0}), which detaches",
-            status.pid
-        )
-        .into());
+    match runtime()?.block_on(ask(&socket, Request::Status)) {
+        Ok(Reply::Status(status)) => {
+            return Err(anyhow::anyhow!(
+                "octroi runs as process {}, and would not know: stop it (systemctl stop octroi, or kill {0}), which detaches",
+                status.pid
+            )
+            .into());
+        }
+        Err(error @ AskError::Silent { .. }) => return Err(anyhow::Error::from(error).into()),
+        Ok(_) | Err(AskError::Absent { .. }) => {}
     }
     match remove_pins(&pins, args.all)? {
         None => print("nothing to detach\n"),
@@ -72,7 +76,7 @@ pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
 pub(super) fn request(config: &ConfigArg, request: Request) -> Result<Reply, Failure> {
     // A broken file must not keep the operator from the running daemon, which tells what is wrong with it.
     let Control { socket, .. } = Control::despite_errors(&config.config);
-    Ok(runtime()?.block_on(ask(&socket, request))?)
+    Ok(runtime()?.block_on(ask(&socket, request)).map_err(anyhow::Error::from)?)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

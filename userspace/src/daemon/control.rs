@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     net::IpAddr,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -105,19 +105,28 @@ impl Listener {
     pub async fn bind(path: &Path) -> anyhow::Result<Self> {
         let failed =
             |error: io::Error| anyhow::anyhow!("make the control socket {}: {error}", path.display());
-        if let Ok(Reply::Status(status)) = ask(path, Request::Status).await {
-            anyhow::bail!(
+        match ask(path, Request::Status).await {
+            Ok(Reply::Status(status)) => anyhow::bail!(
                 "another octroi (process {}) already runs and answers at {}",
                 status.pid,
                 path.display()
-            );
+            ),
+            Err(error @ AskError::Silent { .. }) => return Err(error.into()),
+            Ok(_) | Err(AskError::Absent { .. }) => {}
         }
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).map_err(failed)?;
         }
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
+        match fs::symlink_metadata(path) {
+            // Left by a daemon that was killed.
+            Ok(there) if there.file_type().is_socket() => fs::remove_file(path).map_err(failed)?,
+            Ok(_) => anyhow::bail!(
+                "make the control socket {}: something that is no socket is there; remove it, or name another place with \
+                 [control] socket",
+                path.display()
+            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
@@ -160,7 +169,7 @@ async fn answer(mut stream: UnixStream, engine: Arc<Engine>, events: mpsc::Sende
         Ok(Request::Status) => {
             let status =
                 tokio::task::spawn_blocking(move || engine.status()).await.map_err(io::Error::other)?;
-            Reply::Status(Box::new(status))
+            Reply::new(status, |status| Reply::Status(Box::new(status)))
         }
         Ok(Request::Reload) => {
             let (answer, answered) = oneshot::channel();
@@ -187,22 +196,59 @@ async fn answer(mut stream: UnixStream, engine: Arc<Engine>, events: mpsc::Sende
     timeout(PATIENCE, writer.write_all(&text)).await?
 }
 
+/// Why a daemon gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// No daemon is there.
+    #[error("ask the daemon at {}: {error}; is `octroi run` running with this configuration?", path.display())]
+    Absent {
+        /// The socket.
+        path: PathBuf,
+        /// Why nobody is there.
+        error: io::Error,
+    },
+    /// One is there, and does not answer.
+    #[error(
+        "the daemon at {} (process {}) took the question and gave no answer in {} s; look at its log, or end it: kill -9 {}, \
+         after which its programs go on filtering",
+        path.display(), spell(*.pid), patience.as_secs(), spell(*.pid)
+    )]
+    Silent {
+        /// The socket.
+        path: PathBuf,
+        /// The process that made it.
+        pid: Option<i32>,
+        /// How long it had.
+        patience: Duration,
+    },
+}
+
+fn spell(pid: Option<i32>) -> String {
+    pid.map_or_else(|| "unknown".into(), |pid| pid.to_string())
+}
+
 /// Asks the daemon at that socket.
 ///
 /// # Errors
 /// When nobody answers.
-pub async fn ask(path: &Path, request: Request) -> anyhow::Result<Reply> {
-    let failed = |error: io::Error| {
-        anyhow::anyhow!(
-            "ask the daemon at {}: {error}; is `octroi run` running with this configuration?",
-            path.display()
-        )
+pub async fn ask(path: &Path, request: Request) -> Result<Reply, AskError> {
+    // A reload of large databases on a slow machine takes a while.
+    let patience = match request {
+        Request::Status => PATIENCE,
+        Request::Reload | Request::Explain { .. } | Request::ExplainBriefly { .. } => 24 * PATIENCE,
     };
-    let mut stream = UnixStream::connect(path).await.map_err(failed)?;
-    let mut text = serde_json::to_vec(&request)?;
-    text.push(b'\n');
-    stream.write_all(&text).await.map_err(failed)?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await.map_err(failed)?;
-    Ok(serde_json::from_str(&line)?)
+    let absent = |error: io::Error| AskError::Absent { path: path.into(), error };
+    let connect = timeout(PATIENCE, UnixStream::connect(path)).await;
+    let silent = |pid| AskError::Silent { path: path.into(), pid, patience };
+    let mut stream = connect.map_err(|_| silent(None))?.map_err(absent)?;
+    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+    let exchange = async {
+        let mut text = serde_json::to_vec(&request)?;
+        text.push(b'\n');
+        stream.write_all(&text).await?;
+        let mut line = String::new();
+        BufReader::new(&mut stream).read_line(&mut line).await?;
+        Ok(serde_json::from_str(&line)?)
+    };
+    timeout(patience, exchange).await.map_err(|_| silent(pid))?.map_err(absent)
 }

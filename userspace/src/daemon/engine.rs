@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Failure,
     config::Config,
-    dataplane::{Dataplane, Interface, ProgramOptions, bpffs::Pins, interfaces},
+    dataplane::{Dataplane, Interface, ProgramOptions, bpffs::Pins, counters::other, interfaces},
     geoip::Database,
     metrics::{Totals, render},
     policy::{
@@ -89,7 +89,8 @@ impl Engine {
     /// Loads a candidate as the first generation and attaches it to every configured interface that exists.
     ///
     /// # Errors
-    /// When the kernel refuses the programs, or an interface does; then nothing stays attached.
+    /// When the kernel refuses the programs, or an interface does; then nothing stays attached but what an earlier daemon
+    /// left.
     pub fn start(mut candidate: Candidate, options: ProgramOptions) -> Result<Self, Failure> {
         let mut slots = Slots::new();
         candidate.compilation.assign(&mut slots, &[], |_| Counter::default()).map_err(Failure::config)?;
@@ -113,7 +114,7 @@ impl Engine {
         live.follow_interfaces()?;
         if let Some((_, reason)) = live.unfiltered.first() {
             let reason = reason.clone();
-            live.dataplane.detach_all();
+            live.dataplane.detach_own();
             return Err(Failure::Other(anyhow::anyhow!(reason)));
         }
         live.warn_of_missing();
@@ -155,10 +156,10 @@ impl Engine {
     fn take(&self, mut candidate: Candidate) -> Result<Vec<String>, Failure> {
         let mut guard = self.live();
         let live = &mut *guard;
-        let counters = live.dataplane.counters();
+        let counters = live.dataplane.counters().read(live.slots.end())?;
         candidate
             .compilation
-            .assign(&mut live.slots, &live.outcomes, |slot| counters.read(slot))
+            .assign(&mut live.slots, &live.outcomes, |slot| counters[slot as usize])
             .map_err(Failure::config)?;
         live.dataplane.replace(&candidate.compilation.compiled)?;
         let warnings = restart_needed(&live.config, &candidate.config);
@@ -168,26 +169,30 @@ impl Engine {
         live.config = Arc::new(candidate.config);
         live.originals = Arc::new(candidate.originals);
         live.generation += 1;
-        live.follow_interfaces()?;
-        Ok(warnings.into_iter().chain(live.unfiltered.iter().map(|(_, reason)| reason.clone())).collect())
+        // The step is done: whatever follows does not undo it.
+        let listing = live.follow_interfaces().err().map(|error| error.to_string());
+        let unfiltered = live.unfiltered.iter().map(|(_, reason)| reason.clone());
+        Ok(warnings.into_iter().chain(listing).chain(unfiltered).collect())
     }
 
-    /// Attaches to interfaces that appeared, forgets those that vanished. Whether all that exist are filtered.
+    /// Attaches to interfaces that appeared, forgets those that vanished.
     ///
     /// # Errors
     /// When interfaces cannot be listed.
-    pub fn follow_interfaces(&self) -> Result<bool, Failure> {
+    pub fn follow_interfaces(&self) -> Result<(), Failure> {
         let mut live = self.live();
-        live.follow_interfaces()?;
-        Ok(live.unfiltered.is_empty())
+        live.follow_interfaces()
     }
 
     /// The daemon's account of itself.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let live = self.live();
-        let totals = live.totals();
-        live.status(&totals)
+    ///
+    /// # Errors
+    /// When the counters cannot be read, or interfaces cannot be listed.
+    pub fn status(&self) -> Result<Status, Failure> {
+        let mut live = self.live();
+        live.follow_interfaces()?;
+        let (totals, _) = live.totals()?;
+        Ok(live.status(&totals))
     }
 
     /// Detaches from every interface.
@@ -212,15 +217,16 @@ impl Engine {
 }
 
 impl crate::metrics::server::Source for Engine {
-    fn metrics(&self) -> String {
+    fn metrics(&self) -> Result<String, String> {
         let live = self.live();
-        let totals = live.totals();
-        let other: Vec<_> = live.dataplane.counters().other().collect();
-        render(&live.status(&totals), &totals, &other)
+        let (totals, other) = live.totals().map_err(|error| error.to_string())?;
+        Ok(render(&live.status(&totals), &totals, &other))
     }
 
     fn health(&self) -> Result<(), String> {
-        let live = self.live();
+        let mut live = self.live();
+        // What the kernel says now, not what it said last time.
+        live.follow_interfaces().map_err(|error| error.to_string())?;
         let reasons: Vec<&str> = live.unfiltered.iter().map(|(_, reason)| reason.as_str()).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
     }
@@ -228,8 +234,8 @@ impl crate::metrics::server::Source for Engine {
 
 impl Live {
     fn follow_interfaces(&mut self) -> Result<(), Failure> {
-        for name in self.dataplane.forget_vanished()? {
-            tracing::warn!(interface = name, "interface is gone");
+        for lost in self.dataplane.forget_vanished()? {
+            tracing::warn!("{lost}");
         }
         let present =
             interfaces::list().map_err(|error| anyhow::anyhow!("list network interfaces: {error}"))?;
@@ -277,9 +283,11 @@ impl Live {
         }
     }
 
-    fn totals(&self) -> Totals {
-        let counters = self.dataplane.counters();
-        Totals::new(&self.slots, |slot| counters.read(slot))
+    /// Counters by outcome, and of frames that have none.
+    fn totals(&self) -> Result<(Totals, [(&'static str, Counter); 4]), Failure> {
+        let counters = self.dataplane.counters().read(self.slots.end())?;
+        let totals = Totals::new(&self.slots, |slot| counters[slot as usize]);
+        Ok((totals, other(&counters)))
     }
 
     fn status(&self, totals: &Totals) -> Status {

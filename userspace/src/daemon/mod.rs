@@ -16,6 +16,7 @@ use std::{
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
+    time::timeout,
 };
 
 use self::engine::{Candidate, Engine};
@@ -26,14 +27,14 @@ use crate::{Failure, dataplane::ProgramOptions, metrics};
 pub enum Event {
     /// SIGHUP, or `octroi reload`, which waits for the answer.
     Reload(Option<oneshot::Sender<control::Reply>>),
-    /// An interface appeared, vanished or changed, or one is due to be tried again.
+    /// An interface appeared, vanished or changed, or it is time to look again.
     Interfaces,
     /// SIGTERM or SIGINT.
     Terminate,
 }
 
-/// How long to wait before an interface that took no program is tried again.
-const RETRY: Duration = Duration::from_secs(5);
+/// How often interfaces are looked at when nothing else happens.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Runs the daemon until it is told to end.
 ///
@@ -75,7 +76,11 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
     service::ready(&engine.summary());
     tracing::info!("ready in {:.2} s: {}", started.elapsed().as_secs_f64(), engine.summary());
 
-    while let Some(event) = queue.recv().await {
+    loop {
+        // The kernel tells of most changes; not of a program that somebody detached, nor when an interface that took none
+        // would take one.
+        let event = timeout(LOOK_AGAIN, queue.recv()).await.unwrap_or(Some(Event::Interfaces));
+        let Some(event) = event else { break };
         match event {
             Event::Reload(answer) => {
                 service::reloading();
@@ -88,12 +93,7 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
                 }
             }
             Event::Interfaces => match blocking(&engine, Engine::follow_interfaces).await {
-                Ok(all_filtered) => {
-                    service::status(&engine.summary());
-                    if !all_filtered {
-                        retry_later(events.clone());
-                    }
-                }
+                Ok(()) => service::status(&engine.summary()),
                 Err(error) => tracing::error!(%error, "follow interfaces"),
             },
             Event::Terminate => break,
@@ -142,11 +142,4 @@ fn listen(events: &mpsc::Sender<Event>) -> Result<(), Failure> {
         }
     });
     Ok(())
-}
-
-fn retry_later(events: mpsc::Sender<Event>) {
-    tokio::spawn(async move {
-        tokio::time::sleep(RETRY).await;
-        let _ = events.try_send(Event::Interfaces);
-    });
 }

@@ -1,18 +1,13 @@
 //! One interface: attaching programs to it, updating them, and naming whatever stands in the way.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::MetadataExt, path::PathBuf};
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
-use aya::{
-    programs::{
-        ProgramError, TcAttachType, XdpMode,
-        links::{FdLink, PinnedLink},
-        loaded_programs,
-        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
-        xdp::XdpLink,
-    },
-    util::KernelVersion,
+use aya::programs::{
+    XdpMode,
+    links::{FdLink, PinnedLink},
+    loaded_programs,
+    xdp::XdpLink,
 };
-use octroi_abi::name;
 
 use super::{
     DataplaneError,
@@ -52,8 +47,9 @@ impl Slot<'_> {
         let link = PinnedLink::from_pin(self.pin()).map_err(|error| failed(with_sources(&error)))?;
         let link: XdpLink = FdLink::from(link).try_into().map_err(|error| failed(with_sources(&error)))?;
         let xdp = program.gate(frags)?;
-        // The link's descriptor goes with the program; its pin is what keeps it.
-        xdp.attach_to_link(link).map(drop).map_err(|error| failed(with_sources(&error)))
+        let id = xdp.attach_to_link(link).map_err(|error| failed(with_sources(&error)))?;
+        // Its pin alone keeps the link: a descriptor that the program kept would hold it after the pin is removed.
+        xdp.take_link(id).map(drop).map_err(|error| failed(with_sources(&error)))
     }
 
     /// Takes over what an earlier daemon left; whether it is the program for fragments.
@@ -62,15 +58,34 @@ impl Slot<'_> {
         program: &mut Program,
         attached: Attached,
     ) -> Result<bool, DataplaneError> {
-        let pinned = PinnedLink::from_pin(self.pin()).ok().and_then(|link| FdLink::from(link).info().ok());
-        if pinned.is_none_or(|link| link.program_id() != attached.program) {
+        let runs = |pin: &PathBuf| {
+            let link = PinnedLink::from_pin(pin).ok().and_then(|link| FdLink::from(link).info().ok());
+            link.is_some_and(|link| link.program_id() == attached.program)
+        };
+        let pins = [vec![self.pin()], self.pins.of_other_versions(&pin_name("xdp", self.index))].concat();
+        let Some(pin) = pins.iter().find(|&pin| runs(pin)) else {
             return Err(self.failed(foreign(self.name, attached)));
+        };
+        if *pin != self.pin() {
+            tracing::info!(interface = self.name, pin = %pin.display(), "the pin is another version's");
+            self.adopt(pin).map_err(|reason| self.failed(reason))?;
         }
         tracing::info!(interface = self.name, "taking over the program that an earlier daemon left");
         match self.update(program, false) {
             Ok(()) => Ok(false),
             Err(_) => self.update(program, true).map(|()| true),
         }
+    }
+
+    /// Makes the link that another version pinned ours. It goes on filtering meanwhile.
+    fn adopt(&self, pin: &PathBuf) -> Result<(), String> {
+        let text =
+            |error: &dyn std::error::Error| format!("take over {}: {}", pin.display(), with_sources(error));
+        let link = PinnedLink::from_pin(pin).map_err(|error| text(&error))?;
+        // What is in the way belongs to an interface that is gone.
+        let _ = fs::remove_file(self.pin());
+        FdLink::from(link).pin(self.pin()).map_err(|error| text(&error))?;
+        fs::remove_file(pin).map_err(|error| text(&error))
     }
 
     /// Attaches the program; whether it took the one for fragments.
@@ -147,84 +162,14 @@ impl Slot<'_> {
 /// What is told of somebody else's program.
 fn foreign(interface: &str, attached: Attached) -> String {
     let Attached { mode, program } = attached;
+    // Only CAP_SYS_ADMIN may look for a program by its id.
     let name = loaded_programs()
         .filter_map(Result::ok)
         .find(|info| info.id() == program)
         .and_then(|info| info.name_as_str().map(|name| format!(" \"{name}\"")))
         .unwrap_or_default();
     format!(
-        "another XDP program{name} (id {program}, {mode}) is attached there, which octroi never replaces; look at it with \
-         `bpftool net show dev {interface}`, and detach it with the tool that attached it"
+        "another XDP program{name} (id {program}, {mode}) is attached there, which octroi never replaces; as root, look at \
+         it with `bpftool prog show id {program}`, and detach it from {interface} with the tool that attached it"
     )
-}
-
-/// The tc programs that set marks.
-#[derive(Debug, Default)]
-pub(super) struct Filters {
-    /// Links of kernels before 6.6 by interface: they cannot be pinned, and end with the daemon.
-    legacy: BTreeMap<u32, SchedClassifierLink>,
-}
-
-impl Filters {
-    /// Attaches the program for marks to an interface, or steps to it where an older one runs.
-    pub(super) fn attach(
-        &mut self,
-        pins: &Pins,
-        program: &mut Program,
-        index: u32,
-        name: &str,
-    ) -> Result<(), DataplaneError> {
-        self.try_attach(pins, program, index, name).map_err(|reason| DataplaneError::Attach {
-            interface: name.into(),
-            reason: format!("the tc program that sets marks: {reason}"),
-        })
-    }
-
-    fn try_attach(
-        &mut self,
-        pins: &Pins,
-        program: &mut Program,
-        index: u32,
-        name: &str,
-    ) -> Result<(), String> {
-        let text = |error: ProgramError| with_sources(&error);
-        let tc = program.tc().map_err(|error| error.to_string())?;
-        if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
-            let id = match self.legacy.remove(&index) {
-                Some(link) => tc.attach_to_link(link).map_err(text)?,
-                None => {
-                    match tc::qdisc_add_clsact(name) {
-                        Err(tc::TcError::AlreadyAttached) | Ok(()) => {}
-                        Err(error) => return Err(with_sources(&error)),
-                    }
-                    // Left by a daemon that was killed.
-                    let _ = tc::qdisc_detach_program(name, TcAttachType::Ingress, name::TC_PROGRAM);
-                    let options = NlOptions { priority: 1, handle: TcHandle::new(0, 1), classid: None };
-                    tc.attach_with_options(name, TcAttachType::Ingress, TcAttachOptions::Netlink(options))
-                        .map_err(text)?
-                }
-            };
-            self.legacy.insert(index, tc.take_link(id).map_err(text)?);
-            return Ok(());
-        }
-        let path = pins.path(&pin_name("tc", index));
-        if let Ok(link) = PinnedLink::from_pin(&path)
-            && let Ok(link) = SchedClassifierLink::try_from(FdLink::from(link))
-            && tc.attach_to_link(link).is_ok()
-        {
-            return Ok(());
-        }
-        // No pin, or that of an interface which is gone.
-        let _ = fs::remove_file(&path);
-        let id = tc.attach(name, TcAttachType::Ingress).map_err(text)?;
-        let link = tc.take_link(id).map_err(text)?;
-        let link = FdLink::try_from(link).map_err(|error| with_sources(&error))?;
-        link.pin(&path).map(drop).map_err(|error| with_sources(&error))
-    }
-
-    /// Detaches the program for marks from an interface, where there is one.
-    pub(super) fn detach(&mut self, pins: &Pins, index: u32) {
-        let _ = fs::remove_file(pins.path(&pin_name("tc", index)));
-        self.legacy.remove(&index);
-    }
 }

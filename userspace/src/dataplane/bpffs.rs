@@ -2,7 +2,8 @@
 
 use std::{
     ffi::CString,
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::{
         ffi::OsStrExt,
         fs::{DirBuilderExt, MetadataExt},
@@ -31,8 +32,8 @@ pub enum BpffsError {
         /// Why mounting failed.
         error: io::Error,
     },
-    /// Pins were looked for somewhere else.
-    #[error("{path}: not on a BPF file system, so no pins are there; look at [control] pins")]
+    /// Pins can be on a BPF file system only.
+    #[error("{path}: not on a BPF file system; give [control] pins a directory below /sys/fs/bpf")]
     Elsewhere {
         /// The directory.
         path: PathBuf,
@@ -61,6 +62,14 @@ pub enum BpffsError {
         owner: u32,
         /// The id of the user that octroi runs as.
         own: u32,
+    },
+    /// Another daemon has these pins.
+    #[error(
+        "{path}: another octroi uses these pins; stop it (systemctl stop octroi), or give this one others with [control] pins"
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
     },
     /// Not only its owner may write there.
     #[error("{path}: has mode {mode:03o}, so that others could replace pins; run: chmod 0700 {path}")]
@@ -113,10 +122,19 @@ pub(super) fn version_directory() -> String {
     format!("v{ABI_VERSION}")
 }
 
+/// Whether a directory is named as one for pins of some ABI version.
+pub(super) fn is_version(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let number = name.and_then(|name| name.strip_prefix('v'));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// The directory of pins of this ABI version.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Pins {
     directory: PathBuf,
+    /// Locked while a daemon has it.
+    lock: Option<File>,
 }
 
 impl Pins {
@@ -138,13 +156,36 @@ impl Pins {
                 _ => check_owner(path, owners)?,
             }
         }
-        Ok(Self { directory })
+        Ok(Self { directory, lock: None })
+    }
+
+    /// Keeps other daemons away from these pins as long as this value lives.
+    ///
+    /// # Errors
+    /// When another one has them.
+    pub fn lock(&mut self) -> Result<(), BpffsError> {
+        let path = &self.directory;
+        let file = File::open(path).map_err(|error| BpffsError::io(path, error, LET_IN))?;
+        match file.try_lock() {
+            Ok(()) => self.lock = Some(file),
+            Err(fs::TryLockError::WouldBlock) => return Err(BpffsError::InUse { path: path.clone() }),
+            Err(fs::TryLockError::Error(error)) => return Err(BpffsError::io(path, error, LET_IN)),
+        }
+        Ok(())
     }
 
     /// Where the pin with that name is.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    /// Where pins with that name are in directories of other ABI versions.
+    pub(super) fn of_other_versions(&self, name: &str) -> Vec<PathBuf> {
+        let base = self.directory.parent().and_then(|base| fs::read_dir(base).ok());
+        let others = base.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let others = others.filter(|directory| *directory != self.directory && is_version(directory));
+        others.map(|directory| directory.join(name)).filter(|pin| pin.exists()).collect()
     }
 
     /// A directory that goes with the returned value.
@@ -219,10 +260,17 @@ fn make(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Mounts a BPF file system at `at`, for `path`, where there is none.
+/// Where systemd mounts a BPF file system, and octroi where nobody did.
+const USUAL: &str = "/sys/fs/bpf";
+
+/// Sees to it that a BPF file system is at `at`, for `path`: mounts one at the usual place, where there is none.
 fn require_bpffs(at: &Path, path: &Path) -> Result<(), BpffsError> {
     if is_bpffs(at) {
         return Ok(());
+    }
+    // Anywhere else, a mount would hide what is there.
+    if at != Path::new(USUAL) {
+        return Err(BpffsError::Elsewhere { path: path.into() });
     }
     mount(at).map_err(|error| BpffsError::NotMounted { path: path.into(), mount: at.into(), error })?;
     tracing::info!(path = %at.display(), "mounted a BPF file system");

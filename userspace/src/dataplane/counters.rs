@@ -6,6 +6,8 @@ use aya::{
 };
 use octroi_abi::{Counter, slot};
 
+use super::DataplaneError;
+
 /// A counter as aya reads it: the bytes of [`Counter`].
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -32,30 +34,31 @@ impl Counters {
         }
     }
 
-    /// What a slot stands at, over all CPUs; zero for a slot that does not exist.
-    #[must_use]
-    pub fn read(&self, slot: u32) -> Counter {
-        let read = || {
-            let array = PerCpuArray::<_, Raw>::try_from(&self.map).ok()?;
-            array.get(&slot, 0).ok()
+    /// What the slots below `end` stand at, over all CPUs.
+    ///
+    /// # Errors
+    /// When one cannot be read: a count of 0 in its place would look like a restart.
+    pub fn read(&self, end: u32) -> Result<Vec<Counter>, DataplaneError> {
+        let array = PerCpuArray::<_, Raw>::try_from(&self.map).map_err(DataplaneError::Counters)?;
+        let total = |slot| {
+            let values = array.get(&slot, 0).map_err(DataplaneError::Counters)?;
+            Ok(values.iter().fold(Counter::default(), |total, value| Counter {
+                packets: total.packets + value.0.packets,
+                bytes: total.bytes + value.0.bytes,
+            }))
         };
-        let mut total = Counter::default();
-        for value in read().iter().flat_map(|values| values.iter()) {
-            total.packets += value.0.packets;
-            total.bytes += value.0.bytes;
-        }
-        total
+        (0..end).map(total).collect()
     }
+}
 
-    /// Frames without a class, by kind: the word in `octroi_other_packets_total`, and the count.
-    pub fn other(&self) -> impl Iterator<Item = (&'static str, Counter)> + '_ {
-        [
-            ("arp", slot::ARP),
-            ("non_ip", slot::NON_IP),
-            ("neighbour_discovery", slot::NEIGHBOUR_DISCOVERY),
-            ("malformed", slot::MALFORMED),
-        ]
-        .into_iter()
-        .map(|(kind, slot)| (kind, self.read(slot)))
-    }
+/// Frames without a class, by kind: the word in `octroi_other_packets_total`, and the count. `counters` are those of all
+/// slots.
+pub fn other(counters: &[Counter]) -> [(&'static str, Counter); 4] {
+    [
+        ("arp", slot::ARP),
+        ("non_ip", slot::NON_IP),
+        ("neighbour_discovery", slot::NEIGHBOUR_DISCOVERY),
+        ("malformed", slot::MALFORMED),
+    ]
+    .map(|(kind, slot)| (kind, counters[slot as usize]))
 }

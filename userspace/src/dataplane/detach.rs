@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     attach::pin_name,
-    bpffs::{BpffsError, SCRATCH, is_bpffs, version_directory},
+    bpffs::{BpffsError, SCRATCH, is_bpffs, is_version},
 };
 
 const AS_ROOT: &str = "run octroi detach as root";
@@ -27,10 +27,11 @@ pub fn remove_pins(base: &Path, all: bool) -> Result<Option<usize>, BpffsError> 
     if !is_bpffs(&outer.reach("")) {
         return Err(BpffsError::Elsewhere { path: base.into() });
     }
-    let version = version_directory();
+    let own = pin_name("", 0).rsplit_once("-netns-").map(|(_, namespace)| format!("-netns-{namespace}"));
     let mut removed = 0;
-    if let Some(pins) = outer.child(&version)? {
-        let own = pin_name("", 0).rsplit_once("-netns-").map(|(_, namespace)| format!("-netns-{namespace}"));
+    // Other ABI versions' too: an older octroi may have left them.
+    for version in outer.names()?.into_iter().filter(|name| is_version(Path::new(name))) {
+        let Some(pins) = outer.child(&version)? else { continue };
         for name in pins.names()? {
             let ours = own.as_ref().is_some_and(|own| name.ends_with(own.as_str()));
             let link = name.starts_with("xdp-") || name.starts_with("tc-");
@@ -41,9 +42,9 @@ pub fn remove_pins(base: &Path, all: bool) -> Result<Option<usize>, BpffsError> 
                 pins.remove_scratch(&name)?;
             }
         }
+        // A directory that is not empty stays: that is what this call is for, and the one below.
+        let _ = fs::remove_dir(outer.reach(&version));
     }
-    // A directory that is not empty stays: that is what these calls are for.
-    let _ = fs::remove_dir(outer.reach(&version));
     let _ = fs::remove_dir(base);
     Ok(Some(removed))
 }

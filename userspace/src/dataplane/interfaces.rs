@@ -2,10 +2,12 @@
 
 use std::{fmt, io};
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached},
+    link::{LinkAttribute, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 use netlink_sys::{AsyncSocket, AsyncSocketExt, Socket, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE};
 
@@ -48,6 +50,8 @@ pub struct Interface {
     pub name: String,
     /// Its MTU in bytes.
     pub mtu: u32,
+    /// Its packets begin with an Ethernet header.
+    pub ethernet: bool,
     /// The XDP program on it.
     pub xdp: Option<Attached>,
 }
@@ -55,8 +59,19 @@ pub struct Interface {
 /// All interfaces of this network namespace.
 ///
 /// # Errors
-/// When the kernel does not answer.
+/// When the kernel does not answer, or interfaces change too fast to be listed.
 pub fn list() -> io::Result<Vec<Interface>> {
+    const ATTEMPTS: u32 = 10;
+    for _ in 0..ATTEMPTS {
+        if let Some(interfaces) = try_list()? {
+            return Ok(interfaces);
+        }
+    }
+    Err(io::Error::other(format!("interfaces changed while they were listed, {ATTEMPTS} times over")))
+}
+
+/// `None` where interfaces changed meanwhile, so that the list may lack some.
+fn try_list() -> io::Result<Option<Vec<Interface>>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
@@ -72,14 +87,16 @@ pub fn list() -> io::Result<Vec<Interface>> {
     socket.send(&bytes, 0)?;
 
     let mut interfaces = Vec::new();
+    let mut interrupted = false;
     loop {
         let (reply, _) = socket.recv_from_full()?;
         let mut rest = reply.as_slice();
         while !rest.is_empty() {
             let message =
                 NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(io::Error::other)?;
+            interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
             match message.payload {
-                NetlinkPayload::Done(_) => return Ok(interfaces),
+                NetlinkPayload::Done(_) => return Ok((!interrupted).then_some(interfaces)),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
                     interfaces.push(interface(&link))
@@ -93,7 +110,8 @@ pub fn list() -> io::Result<Vec<Interface>> {
 }
 
 fn interface(link: &LinkMessage) -> Interface {
-    let mut found = Interface { index: link.header.index, name: String::new(), mtu: 0, xdp: None };
+    let ethernet = link.header.link_layer_type == LinkLayerType::Ether;
+    let mut found = Interface { index: link.header.index, name: String::new(), mtu: 0, ethernet, xdp: None };
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => found.name.clone_from(name),

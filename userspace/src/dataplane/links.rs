@@ -5,13 +5,14 @@
 
 use std::{collections::BTreeMap, fs, io};
 
-use aya::{EbpfError, programs::ProgramError};
+use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use octroi_gate::host::Compiled;
 
 use super::{
-    attach::{Filters, Slot},
+    attach::Slot,
     bpffs::{BpffsError, Pins},
     counters::Counters,
+    filters::Filters,
     interfaces::{self, Interface, Mode},
     program::{Probed, Program, ProgramOptions},
 };
@@ -58,6 +59,9 @@ pub enum DataplaneError {
         /// The kernel's reason.
         error: ProgramError,
     },
+    /// The counters could not be read.
+    #[error("read the counters: {0}")]
+    Counters(MapError),
     /// A program could not be attached.
     #[error("attach XDP to {interface}: {reason}")]
     Attach {
@@ -88,6 +92,8 @@ pub struct Filtered {
     pub mode: Mode,
     /// The program for fragments runs, because of a large MTU.
     frags: bool,
+    /// An earlier daemon attached it: where this one cannot start, it goes on.
+    taken_over: bool,
 }
 
 /// What runs in the kernel.
@@ -106,8 +112,13 @@ impl Dataplane {
     /// Loads the first generation. Nothing is attached yet.
     ///
     /// # Errors
-    /// When the kernel refuses it.
-    pub fn load(pins: Pins, compiled: &Compiled, options: ProgramOptions) -> Result<Self, DataplaneError> {
+    /// When the kernel refuses it, or another daemon has these pins.
+    pub fn load(
+        mut pins: Pins,
+        compiled: &Compiled,
+        options: ProgramOptions,
+    ) -> Result<Self, DataplaneError> {
+        pins.lock()?;
         let (current, counters) = Program::load(&pins.scratch()?, compiled, None, options)?;
         let counters = counters.ok_or(DataplaneError::Missing { name: "COUNTERS" })?;
         let (filtered, filters) = (BTreeMap::new(), Filters::default());
@@ -133,32 +144,52 @@ impl Dataplane {
     pub fn replace(&mut self, compiled: &Compiled) -> Result<(), DataplaneError> {
         let (mut new, _) =
             Program::load(&self.pins.scratch()?, compiled, Some(&self.counters), self.options)?;
+        // What it has learnt about drivers holds on: the tc program must not lose marks until it is learnt again.
+        new.set_metadata_refused(self.current.metadata_refused());
         self.forget_vanished()?;
+        let stepped = self.step(&mut new);
+        if stepped.is_err() {
+            self.step_back();
+        } else {
+            self.current = new;
+        }
+        stepped
+    }
+
+    /// Steps to a generation on every interface; where one does not take it, others may have taken it.
+    fn step(&mut self, new: &mut Program) -> Result<(), DataplaneError> {
         // The tc program first: all it does is to act on what the new XDP program leaves for it.
         if new.marks {
             for (&index, filtered) in &self.filtered {
-                self.filters.attach(&self.pins, &mut new, index, &filtered.name)?;
+                self.filters.attach(&self.pins, new, index, &filtered.name)?;
             }
         }
-        for (done, (&index, filtered)) in self.filtered.iter().enumerate() {
-            let slot = Slot { pins: &self.pins, index, name: &filtered.name };
-            if let Err(error) = slot.update(&mut new, filtered.frags) {
-                for (&index, filtered) in self.filtered.iter().take(done) {
-                    let slot = Slot { pins: &self.pins, index, name: &filtered.name };
-                    if let Err(error) = slot.update(&mut self.current, filtered.frags) {
-                        tracing::error!(%error, "step back to the generation before");
-                    }
-                }
-                return Err(error);
-            }
+        for (&index, filtered) in &self.filtered {
+            Slot { pins: &self.pins, index, name: &filtered.name }.update(new, filtered.frags)?;
         }
         if !new.marks {
             for &index in self.filtered.keys() {
                 self.filters.detach(&self.pins, index);
             }
         }
-        self.current = new;
         Ok(())
+    }
+
+    /// Sees to it that the running generation is the one that runs everywhere.
+    fn step_back(&mut self) {
+        for (&index, filtered) in &self.filtered {
+            let slot = Slot { pins: &self.pins, index, name: &filtered.name };
+            let mut result = slot.update(&mut self.current, filtered.frags);
+            if self.current.marks {
+                let marks = self.filters.attach(&self.pins, &mut self.current, index, &filtered.name);
+                result = result.and(marks);
+            } else {
+                self.filters.detach(&self.pins, index);
+            }
+            if let Err(error) = result {
+                tracing::error!(%error, "step back to the generation before");
+            }
+        }
     }
 
     /// How the running generation judges a frame of at least 14 bytes: what the kernel holds, without a count.
@@ -172,51 +203,72 @@ impl Dataplane {
     /// Attaches the running generation to an interface, or takes over what an earlier daemon left there.
     ///
     /// # Errors
-    /// When the interface does not take it, or runs somebody else's XDP program; then nothing of ours stays there.
+    /// When the interface does not take it, or runs somebody else's XDP program; then nothing of ours stays there but
+    /// what an earlier daemon left.
     pub fn attach(&mut self, interface: &Interface, wanted: config::Mode) -> Result<Mode, DataplaneError> {
-        let slot = Slot { pins: &self.pins, index: interface.index, name: &interface.name };
-        let frags = match interface.xdp {
-            Some(attached) => slot.take_over(&mut self.current, attached)?,
-            None => slot.attach(&mut self.current, wanted, interface.mtu)?,
+        let Interface { index, ref name, .. } = *interface;
+        if !interface.ethernet {
+            return Err(DataplaneError::Attach {
+                interface: name.clone(),
+                reason: "its packets have no Ethernet header, and octroi judges Ethernet only; name the interface that they \
+                         come in by, or a glob that leaves this one out"
+                    .into(),
+            });
+        }
+        let slot = Slot { pins: &self.pins, index, name };
+        let (frags, taken_over) = match interface.xdp {
+            Some(attached) => (slot.take_over(&mut self.current, attached)?, true),
+            None => (slot.attach(&mut self.current, wanted, interface.mtu)?, false),
         };
         let marks = if self.current.marks {
-            self.filters.attach(&self.pins, &mut self.current, interface.index, &interface.name)
+            self.filters.attach(&self.pins, &mut self.current, index, name)
         } else {
+            // Left by an earlier daemon, whose policy had marks.
+            self.filters.detach(&self.pins, index);
             Ok(())
         };
         match marks.and_then(|()| slot.mode(wanted)) {
             Ok(mode) => {
-                self.filtered.insert(interface.index, Filtered { name: interface.name.clone(), mode, frags });
+                let name = name.clone();
+                self.filtered.insert(index, Filtered { name, mode, frags, taken_over });
                 Ok(mode)
             }
             Err(error) => {
-                self.detach(interface.index);
+                if !taken_over {
+                    self.detach(index);
+                }
                 Err(error)
             }
         }
     }
 
-    /// Drops what belonged to interfaces that are gone, and follows renames; the names of those that are gone.
+    /// Compares with what the kernel says: drops interfaces that are gone, and those where octroi's program is not the
+    /// one that runs any more; follows renames. What to tell of each.
     ///
     /// # Errors
     /// When interfaces cannot be listed.
     pub fn forget_vanished(&mut self) -> Result<Vec<String>, DataplaneError> {
         let present = interfaces::list().map_err(DataplaneError::Interfaces)?;
-        let mut gone = Vec::new();
+        let own = self.current.ids();
+        let mut lost = Vec::new();
         for index in self.filtered.keys().copied().collect::<Vec<_>>() {
-            match present.iter().find(|interface| interface.index == index) {
+            let Some(filtered) = self.filtered.get_mut(&index) else { continue };
+            let found = present.iter().find(|interface| interface.index == index);
+            let runs =
+                found.and_then(|interface| interface.xdp).is_some_and(|xdp| own.contains(&xdp.program));
+            match found {
+                Some(interface) if runs => filtered.name.clone_from(&interface.name),
                 Some(interface) => {
-                    if let Some(filtered) = self.filtered.get_mut(&index) {
-                        filtered.name.clone_from(&interface.name);
-                    }
+                    lost.push(format!("{}: somebody detached octroi's program", interface.name));
+                    self.detach(index);
                 }
                 None => {
-                    gone.extend(self.filtered.get(&index).map(|filtered| filtered.name.clone()));
+                    lost.push(format!("{}: the interface is gone", filtered.name));
                     self.detach(index);
                 }
             }
         }
-        Ok(gone)
+        Ok(lost)
     }
 
     /// Detaches from an interface: no packet there is judged any more.
@@ -225,6 +277,15 @@ impl Dataplane {
         // The pin held the link; without it the kernel detaches the program.
         let _ = fs::remove_file(self.pins.path(&super::attach::pin_name("xdp", index)));
         self.filtered.remove(&index);
+    }
+
+    /// Detaches from every interface that this daemon attached to. What it took over goes on filtering.
+    pub fn detach_own(&mut self) {
+        let own = self.filtered.iter().filter(|(_, filtered)| !filtered.taken_over);
+        for index in own.map(|(&index, _)| index).collect::<Vec<_>>() {
+            self.detach(index);
+        }
+        self.pins.remove_if_empty();
     }
 
     /// Detaches from every interface.

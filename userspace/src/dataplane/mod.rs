@@ -8,6 +8,7 @@ mod attach;
 pub mod bpffs;
 pub mod counters;
 mod detach;
+mod filters;
 pub mod interfaces;
 pub mod links;
 pub mod object;

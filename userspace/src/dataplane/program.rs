@@ -111,6 +111,27 @@ impl Program {
         Ok(())
     }
 
+    /// The kernel's ids of the gate's programs that are loaded.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        let names = [name::XDP_PROGRAM, name::XDP_FRAGS_PROGRAM];
+        let id = |name| {
+            let program: &Xdp = self.ebpf.program(name)?.try_into().ok()?;
+            program.info().ok().map(|info| info.id())
+        };
+        names.into_iter().filter_map(id).collect()
+    }
+
+    /// Whether a driver refused metadata, as far as this generation knows.
+    pub(super) fn metadata_refused(&self) -> bool {
+        self.notes.read_u32(std::mem::offset_of!(Notes, metadata_refused)) != 0
+    }
+
+    /// Tells this generation what the one before has learnt.
+    pub(super) fn set_metadata_refused(&mut self, refused: bool) {
+        let at = std::mem::offset_of!(Notes, metadata_refused);
+        self.notes.write_at(at, &u32::from(refused).to_ne_bytes());
+    }
+
     /// The gate, loaded: for frames in one buffer or, because of a large MTU, for fragments.
     pub(super) fn gate(&mut self, frags: bool) -> Result<&mut Xdp, DataplaneError> {
         self.loaded(if frags { name::XDP_FRAGS_PROGRAM } else { name::XDP_PROGRAM })

@@ -90,7 +90,11 @@ fn families(status: &Status, totals: &Totals, other: &[(&'static str, Counter)])
         gauge(
             "octroi_interface_info",
             "Filtered interfaces, and how the program is attached to each.",
-            status.interfaces.iter().map(|one| (vec![("interface", &*one.name), ("mode", &*one.mode)], 1.0)),
+            status
+                .interfaces
+                .iter()
+                .filter(|one| one.attached)
+                .map(|one| (vec![("interface", &*one.name), ("mode", &*one.mode)], 1.0)),
         ),
         gauge(
             "octroi_table_bytes",

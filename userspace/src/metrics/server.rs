@@ -7,8 +7,8 @@ use tokio::net::TcpListener;
 
 /// What the server asks the daemon for.
 pub trait Source: Send + Sync + 'static {
-    /// The metrics, as text.
-    fn metrics(&self) -> String;
+    /// The metrics, as text; else why there are none.
+    fn metrics(&self) -> Result<String, String>;
     /// Whether every configured interface that exists is filtered; else which are not.
     fn health(&self) -> Result<(), String>;
 }
@@ -41,8 +41,12 @@ pub async fn serve<S: Source>(
 
 async fn metrics<S: Source>(State(source): State<Arc<S>>) -> impl IntoResponse {
     // Reading a thousand counters takes a thousand system calls: not on the thread that answers others.
-    let text = tokio::task::spawn_blocking(move || source.metrics()).await.unwrap_or_default();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+    const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    match tokio::task::spawn_blocking(move || source.metrics()).await {
+        Ok(Ok(text)) => (StatusCode::OK, [(header::CONTENT_TYPE, TEXT)], text),
+        Ok(Err(reason)) => (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, TEXT)], reason),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, [(header::CONTENT_TYPE, TEXT)], error.to_string()),
+    }
 }
 
 async fn health<S: Source>(State(source): State<Arc<S>>) -> impl IntoResponse {

@@ -148,6 +148,12 @@ impl Slots {
         live.chain(self.retired.iter().map(|(outcome, counts)| (outcome, *counts)))
     }
 
+    /// The first slot that counts nothing yet.
+    #[must_use]
+    pub fn end(&self) -> u32 {
+        slot::FIRST_CLASS + 2 * u32::try_from(self.pairs.len()).expect("at most PAIRS")
+    }
+
     /// The outcome that a slot counts.
     #[must_use]
     pub fn outcome(&self, slot: u32) -> Option<&Outcome> {

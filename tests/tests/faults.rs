@@ -1,0 +1,231 @@
+//! What goes wrong around a running gate, and what must not follow from it: an open gate, a program nobody knows of, a
+//! command that never ends.
+
+use std::{fs, net::IpAddr, os::unix::fs::symlink, thread, time::Duration};
+
+use octroi_gate::corpus::build::udp;
+use octroi_tests::{
+    command::{self, Finished, SHORT},
+    gate::{Gate, Setup},
+    netns::{Lab, Namespace, Pair},
+    nft::Counters,
+    wire::{Receiver, Sender},
+};
+use serde_json::Value;
+
+const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n";
+const MARK_US: &str =
+    "[[rule]]\nname = \"us\"\nsource = { country = [\"US\"] }\naction = \"tag\"\nmark = 7\n";
+
+/// Whether a frame from China comes in by a wire; one from the United States has to.
+fn lets_china_in(lab: &Lab, pair: &Pair) -> bool {
+    let frame = |source: &str| {
+        let source: IpAddr = source.parse().expect("an address");
+        udp(source, pair.gate4.into()).ports(4000, 9).frame()
+    };
+    let receiver = Receiver::new(&lab.inside, &pair.gate);
+    let sender = Sender::new(&lab.outside, &pair.peer);
+    let (blocked, allowed) = (frame("1.0.1.1"), frame("8.8.8.8"));
+    sender.send(&blocked);
+    sender.send(&allowed);
+    let arrived = receiver.until(|frame| *frame == allowed, Duration::from_secs(5));
+    assert!(arrived.contains(&allowed), "the allowed frame was lost on {}", pair.gate);
+    arrived.contains(&blocked)
+}
+
+fn refused(finished: &Finished, words: &[&str]) {
+    assert_eq!(finished.status.code(), Some(1), "{finished}");
+    for word in words {
+        assert!(finished.stderr.contains(word), "no {word:?} in\n{finished}");
+    }
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..200 {
+        if holds() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("not within 10 s: {what}");
+}
+
+/// The id of the XDP program on a device.
+fn program(namespace: &Namespace, device: &str) -> Option<u64> {
+    namespace.link(device)["xdp"]["prog"]["id"].as_u64()
+}
+
+/// Detaches the XDP program of a device by its link, as somebody with root's rights can.
+fn sever(program: u64) {
+    let bpftool = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("bpftool");
+        command.args(arguments);
+        command::run(command, SHORT)
+    };
+    let links = bpftool(&["-j", "link", "show"]).json();
+    let links = links.as_array().expect("a list of links");
+    let link = links.iter().find(|link| link["prog_id"] == Value::from(program)).expect("its link");
+    bpftool(&["link", "detach", "id", &link["id"].to_string()]).success();
+}
+
+#[test]
+fn an_interface_that_a_reload_leaves_out_is_not_filtered_any_more() {
+    let mut lab = Lab::new();
+    let second = lab.add_pair();
+    let setup = Setup { interfaces: vec!["gate0".into(), "gate1".into()], ..Setup::new(BLOCK_CN) };
+    let gate = Gate::start_with(&lab, setup);
+    assert!(!lets_china_in(&lab, &second));
+    // Once more, so that what runs came by an update and not by attaching.
+    gate.reload().success();
+    let text = fs::read_to_string(gate.config()).expect("the configuration");
+    fs::write(gate.config(), text.replace(", \"gate1\"", "")).expect("a file of ours");
+    gate.reload().success();
+    assert_eq!(program(&lab.inside, "gate1"), None, "{}", gate.describe());
+    assert!(lets_china_in(&lab, &second));
+    assert!(!lets_china_in(&lab, lab.pair()));
+}
+
+#[test]
+fn a_program_that_somebody_detached_is_attached_again_and_said_so() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    sever(program(&lab.inside, "gate0").expect("filtered"));
+    wait_for("filtered again", || program(&lab.inside, "gate0").is_some());
+    assert!(!lets_china_in(&lab, lab.pair()));
+    assert!(gate.log().contains("gate0: somebody detached octroi's program"), "{}", gate.log());
+    gate.reload().success();
+    assert_eq!(gate.health(), 200);
+}
+
+#[test]
+fn a_device_without_ethernet_headers_is_refused() {
+    let lab = Lab::new();
+    lab.inside.ip("tuntap add tun0 mode tun");
+    let gate = Gate::prepare(&lab, Setup { interfaces: vec!["tun0".into()], ..Setup::new(BLOCK_CN) });
+    refused(&gate.run_to_end(), &["attach XDP to tun0", "no Ethernet header"]);
+    assert_eq!(program(&lab.inside, "tun0"), None);
+}
+
+#[test]
+fn pins_elsewhere_than_on_a_bpf_file_system_are_refused_and_nothing_is_mounted() {
+    let lab = Lab::new();
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let pins = place.path().join("pins");
+    let gate = Gate::prepare(&lab, Setup { pins: Some(pins), ..Setup::new(BLOCK_CN) });
+    refused(&gate.run_to_end(), &["not on a BPF file system", "[control] pins"]);
+    let mounts = fs::read_to_string("/proc/mounts").expect("a list of mounts");
+    assert!(!mounts.contains(&place.path().display().to_string()), "{mounts}");
+    // What octroi detach says at the end is about the same directory: there is none.
+}
+
+#[test]
+fn marks_of_a_generation_that_is_gone_are_not_set() {
+    let lab = Lab::new();
+    let counters = Counters::install(&lab.inside, &[("marked", "meta mark 7")]);
+    let environment = vec![("OCTROI_NO_METADATA".to_owned(), "true".to_owned())];
+    let mut gate = Gate::start_with(&lab, Setup { environment, ..Setup::new(MARK_US) });
+    assert!(lets_china_in(&lab, lab.pair()));
+    assert_eq!(counters.packets("marked"), 1);
+    gate.kill();
+    gate.write(BLOCK_CN);
+    gate.start_again();
+    assert!(!lets_china_in(&lab, lab.pair()));
+    assert_eq!(counters.packets("marked"), 1, "{}", gate.describe());
+}
+
+#[test]
+fn reloads_lose_no_marks_where_there_is_no_metadata() {
+    let lab = Lab::new();
+    let counters = Counters::install(&lab.inside, &[("marked", "meta mark 7")]);
+    let environment = vec![("OCTROI_NO_METADATA".to_owned(), "true".to_owned())];
+    let gate = Gate::start_with(&lab, Setup { environment, ..Setup::new(MARK_US) });
+    let source: IpAddr = "8.8.8.8".parse().expect("an address");
+    let frame = udp(source, lab.pair().gate4.into()).ports(4000, 9).frame();
+    let sender = Sender::new(&lab.outside, &lab.pair().peer);
+    sender.send(&frame);
+    thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            for _ in 0..2000 {
+                sender.flood(&[&frame], 4, Duration::from_secs(1));
+                thread::sleep(Duration::from_micros(500));
+            }
+        });
+        while !traffic.is_finished() {
+            gate.reload().success();
+        }
+    });
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(counters.packets("marked"), 8001, "{}", gate.describe());
+}
+
+#[test]
+fn what_another_version_pinned_is_taken_over_and_detached() {
+    let lab = Lab::new();
+    let mut gate = Gate::start(&lab, BLOCK_CN);
+    let own = |gate: &Gate<'_>| {
+        let directories = fs::read_dir(gate.pins()).expect("pins");
+        directories.map(|entry| entry.expect("an entry").path()).collect::<Vec<_>>()
+    };
+    gate.kill();
+    let version = own(&gate).pop().expect("a directory of pins");
+    fs::rename(&version, gate.pins().join("v999")).expect("a directory of ours");
+    gate.start_again();
+    assert!(gate.log().contains("taking over"), "{}", gate.log());
+    assert!(!lets_china_in(&lab, lab.pair()));
+    gate.kill();
+    fs::rename(&version, gate.pins().join("v998")).expect("a directory of ours");
+    let detached = gate.octroi(["detach"]).success();
+    assert!(detached.starts_with("detached: 1"), "{detached}");
+    assert!(lets_china_in(&lab, lab.pair()));
+}
+
+#[test]
+fn a_start_that_fails_leaves_closed_what_was_closed() {
+    let lab = Lab::new();
+    let mut gate = Gate::start_with(&lab, Setup { mode: "generic".into(), ..Setup::new(BLOCK_CN) });
+    gate.kill();
+    let text = fs::read_to_string(gate.config()).expect("the configuration");
+    fs::write(gate.config(), text.replace("\"generic\"", "\"native\"")).expect("a file of ours");
+    refused(&gate.run_to_end(), &["mode = \"native\" was asked for", "generic"]);
+    assert!(!lets_china_in(&lab, lab.pair()), "{}", gate.describe());
+}
+
+#[test]
+fn a_file_where_the_socket_belongs_is_not_removed() {
+    let lab = Lab::new();
+    let gate = Gate::prepare(&lab, Setup::new(BLOCK_CN));
+    let socket = gate.directory().join("octroi.sock");
+    fs::write(&socket, "a letter").expect("a directory of ours");
+    refused(&gate.run_to_end(), &["make the control socket", "no socket is there"]);
+    assert_eq!(fs::read_to_string(&socket).expect("still there"), "a letter");
+    fs::remove_file(&socket).expect("a file of ours");
+    symlink("/etc/hostname", &socket).expect("a directory of ours");
+    refused(&gate.run_to_end(), &["no socket is there"]);
+}
+
+#[test]
+fn commands_do_not_wait_for_ever_for_a_daemon_that_does_not_answer() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    gate.signal(libc::SIGSTOP);
+    for command in ["detach", "status"] {
+        refused(&gate.octroi([command]), &["gave no answer", &format!("process {}", gate.pid())]);
+    }
+    refused(&gate.run_to_end(), &["gave no answer"]);
+    gate.signal(libc::SIGCONT);
+    assert_eq!(gate.health(), 200);
+}
+
+#[test]
+fn two_daemons_do_not_share_pins() {
+    let lab = Lab::new();
+    let first = Gate::start(&lab, BLOCK_CN);
+    let pins = Some(first.pins().to_owned());
+    let second = Gate::prepare(&lab, Setup { pins, ..Setup::new(BLOCK_CN) });
+    let text = fs::read_to_string(second.config()).expect("the configuration");
+    fs::write(second.config(), text.replace(":9462", ":9463")).expect("a file of ours");
+    refused(&second.run_to_end(), &["another octroi uses these pins"]);
+    assert!(!lets_china_in(&lab, lab.pair()));
+    // The second gate's end looks for pins that it left, and these are the first one's.
+    std::mem::forget(second);
+}

@@ -11,7 +11,6 @@ use octroi_tests::{
     nft::Counters,
     wire::{Receiver, Sender},
 };
-use serde_json::Value;
 
 const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n";
 const MARK_US: &str =
@@ -64,7 +63,7 @@ fn sever(program: u64) {
     };
     let links = bpftool(&["-j", "link", "show"]).json();
     let links = links.as_array().expect("a list of links");
-    let link = links.iter().find(|link| link["prog_id"] == Value::from(program)).expect("its link");
+    let link = links.iter().find(|link| link["prog_id"] == program).expect("its link");
     bpftool(&["link", "detach", "id", &link["id"].to_string()]).success();
 }
 
@@ -228,4 +227,79 @@ fn two_daemons_do_not_share_pins() {
     assert!(!lets_china_in(&lab, lab.pair()));
     // The second gate's end looks for pins that it left, and these are the first one's.
     std::mem::forget(second);
+}
+
+#[test]
+fn a_wrong_interface_name_is_told_by_the_reload_that_lets_go() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    let text = fs::read_to_string(gate.config()).expect("the configuration");
+    fs::write(gate.config(), text.replace("\"gate0\"", "\"gaet0\"")).expect("a file of ours");
+    let said = gate.reload().success();
+    assert!(said.contains("attach XDP to gaet0: no such interface (interfaces here:"), "{said}");
+    assert!(gate.log().contains("detached: the configuration does not name it"), "{}", gate.log());
+}
+
+#[test]
+fn what_a_killed_daemon_left_is_removed_where_the_next_configuration_does_not_name_it() {
+    let mut lab = Lab::new();
+    lab.add_pair();
+    let mut gate = Gate::start(&lab, BLOCK_CN);
+    gate.kill();
+    let text = fs::read_to_string(gate.config()).expect("the configuration");
+    fs::write(gate.config(), text.replace("\"gate0\"", "\"gate1\"")).expect("a file of ours");
+    gate.start_again();
+    assert_eq!(program(&lab.inside, "gate0"), None, "{}", gate.describe());
+    assert!(gate.log().contains("gate0: detached what an earlier daemon left there"), "{}", gate.log());
+}
+
+#[test]
+fn pins_that_somebody_removed_are_made_again() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    let pins = gate.pins().to_owned();
+    let version = fs::read_dir(&pins).expect("pins").next().expect("a version").expect("an entry").path();
+    for pin in fs::read_dir(&version).expect("pins") {
+        fs::remove_file(pin.expect("an entry").path()).expect("a pin");
+    }
+    fs::remove_dir(&version).expect("a directory of ours");
+    // The kernel lets go of a link some time after its last pin.
+    wait_for("missed, and attached again", || {
+        gate.health() == 200 && gate.log().contains("somebody detached octroi's program")
+    });
+    assert!(!lets_china_in(&lab, lab.pair()), "{}", gate.describe());
+    gate.reload().success();
+    assert!(!lets_china_in(&lab, lab.pair()));
+}
+
+#[test]
+fn a_configuration_that_is_no_toml_any_more_still_leads_to_the_daemon() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    let text = fs::read_to_string(gate.config()).expect("the configuration");
+    fs::write(gate.config(), format!("{text}\nx = \n")).expect("a file of ours");
+    let finished = gate.reload();
+    assert_eq!(finished.status.code(), Some(78), "{finished}");
+    assert!(finished.stderr.contains("not TOML"), "{finished}");
+    assert!(!lets_china_in(&lab, lab.pair()));
+    fs::remove_file(gate.config()).expect("a file of ours");
+    refused(&gate.octroi(["detach"]), &["octroi.toml", "which daemon and which pins"]);
+    fs::write(gate.config(), text).expect("a file of ours");
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_end_the_daemon() {
+    let lab = Lab::new();
+    let gate = Gate::prepare(&lab, Setup { interfaces: vec!["gate*".into()], ..Setup::new(BLOCK_CN) });
+    let mut command = gate.command(["run"]);
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+    let mut daemon = command.stdout(full()).stderr(full()).spawn().expect("started");
+    wait_for("ready", || gate.octroi(["status"]).status.success());
+    lab.inside.ip("link add gate7 type veth peer name gate8");
+    wait_for("attached", || program(&lab.inside, "gate7").is_some());
+    gate.reload().success();
+    // SAFETY: takes numbers only; the process is a child that was not waited for.
+    unsafe { libc::kill(i32::try_from(daemon.id()).expect("a process id"), libc::SIGTERM) };
+    let ended = command::wait(&mut daemon, Duration::from_secs(10)).expect("ended");
+    assert!(ended.success(), "{ended}");
 }

@@ -128,7 +128,7 @@ fn a_line_that_is_no_address_is_answered_and_fails_the_command_at_the_end() {
     let lines: Vec<&str> = finished.stdout.lines().collect();
     assert_eq!(lines[0], "line 1: \"1.0.1\" is not an address");
     assert!(lines[1].starts_with("1.0.1.1 drop cn CN"), "{finished}");
-    assert!(finished.stderr.contains("1 lines are not addresses"), "{finished}");
+    assert!(finished.stderr.contains("not an address: line 1"), "{finished}");
 }
 
 #[test]

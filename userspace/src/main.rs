@@ -1,6 +1,6 @@
 //! The `octroi` command.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 use octroi::{
@@ -28,10 +28,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            #[expect(clippy::print_stderr, reason = "the edge at which an error is reported, once")]
-            {
-                eprintln!("octroi: {failure}");
-            }
+            // Where standard error is gone, the exit code says it.
+            let _ = writeln!(std::io::stderr(), "octroi: {failure}");
             failure.exit_code()
         }
     }
@@ -45,6 +43,8 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
         .with_writer(std::io::stderr)
         .with_ansi(colours)
         .with_target(false)
+        // A log that cannot be written is lost; the gate goes on.
+        .log_internal_errors(false)
         .init();
     let options = ProgramOptions { no_metadata: args.no_metadata, parts: args.table_parts, trace: false };
     daemon::run(&args.config.config, options)

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{cli::ReadArgs, print, print_json};
+use super::{cli::ReadArgs, print, print_json, shown};
 use crate::{
     Failure,
     config::Config,
@@ -100,7 +100,7 @@ impl Report {
             ));
         }
         for rule in &self.rules {
-            let note = rule.note.as_ref().map(|note| format!("  # {note}")).unwrap_or_default();
+            let note = rule.note.as_ref().map(|note| format!("  # {}", shown(note))).unwrap_or_default();
             line(format_args!("rule        {:<24} {:<5} {}{note}", rule.name, rule.action, rule.stage));
         }
         for (family, table) in [("IPv4", self.tables.ipv4), ("IPv6", self.tables.ipv6)] {

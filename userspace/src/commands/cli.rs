@@ -36,11 +36,14 @@ pub enum Command {
     Detach(DetachArgs),
 }
 
+/// Where the configuration is, if nobody says so.
+pub const DEFAULT_CONFIG: &str = "/etc/octroi/octroi.toml";
+
 /// Where the configuration is.
 #[derive(Args, Debug)]
 pub struct ConfigArg {
     /// Configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = "/etc/octroi/octroi.toml")]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
 }
 
@@ -72,7 +75,7 @@ pub struct ReadArgs {
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
-    /// The source address, or `-` to read addresses from standard input, one a line, and answer one line each.
+    /// The source address (IPv4-mapped ones, `::ffff:192.0.2.1`, are read as IPv4), or `-` to read addresses from standard input, one a line, and answer one line each.
     #[arg(value_parser = parse_addresses)]
     pub address: Addresses,
     /// Ask the running daemon: the policy and the databases that it has loaded, whatever the files hold by now.
@@ -96,7 +99,9 @@ fn parse_addresses(text: &str) -> Result<Addresses, String> {
     if text == "-" {
         return Ok(Addresses::StandardInput);
     }
-    text.parse().map(Addresses::One).map_err(|_| "expected an IPv4 or IPv6 address, or -".into())
+    text.parse()
+        .map(|address: IpAddr| Addresses::One(address.to_canonical()))
+        .map_err(|_| "expected an IPv4 or IPv6 address, or -".into())
 }
 
 /// Arguments of `replay`.

@@ -11,6 +11,7 @@ use super::{
     cli::{Addresses, ConfigArg, ExplainArgs},
     print, print_json,
     running::{request, unexpected},
+    shown,
 };
 use crate::{
     Failure,
@@ -117,7 +118,15 @@ fn lines(source: &impl Source, json: bool) -> Result<(), Failure> {
         }
     }
     let Some(first) = bad.first() else { return Ok(()) };
-    Err(anyhow::anyhow!("{} lines are not addresses, the first of them line {first}", bad.len()).into())
+    Err(anyhow::anyhow!("not an address: line {first}{}", more(bad.len() - 1)).into())
+}
+
+fn more(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => ", and one more line".into(),
+        _ => format!(", and {count} more lines"),
+    }
 }
 
 /// Some lines of the input.
@@ -133,23 +142,25 @@ impl Batch {
     /// Reads until there are `size` lines that ask something; fewer at the input's end. `number` counts all lines.
     fn read(input: &mut impl BufRead, size: usize, number: &mut u64) -> io::Result<Self> {
         let mut batch = Self { lines: Vec::new(), addresses: Vec::new(), bad: Vec::new() };
-        let mut line = String::new();
+        let mut line = Vec::new();
         while batch.lines.len() < size {
             line.clear();
-            if input.read_line(&mut line)? == 0 {
+            if input.read_until(b'\n', &mut line)? == 0 {
                 break;
             }
             *number += 1;
+            let line = String::from_utf8_lossy(&line);
             let word = line.trim();
-            match word.parse() {
+            match word.parse::<IpAddr>() {
                 _ if word.is_empty() => {}
                 Ok(address) => {
-                    batch.addresses.push(address);
+                    // Servers with one socket for both families log IPv4 clients as mapped addresses.
+                    batch.addresses.push(address.to_canonical());
                     batch.lines.push(None);
                 }
                 Err(_) => {
                     batch.bad.push(*number);
-                    batch.lines.push(Some(format!("line {number}: \"{word}\" is not an address")));
+                    batch.lines.push(Some(format!("line {number}: \"{}\" is not an address", shown(word))));
                 }
             }
         }

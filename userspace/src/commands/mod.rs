@@ -9,20 +9,33 @@ pub mod running;
 
 use std::io::{self, Write};
 
-/// Prints to standard output. A reader that has gone (`| head`) ends the command quietly.
+/// Prints to standard output. A reader that has gone (`| head`) ends the command quietly; output that is lost for any
+/// other reason ends it with 1.
 pub(crate) fn print(text: &str) {
-    if io::stdout().lock().write_all(text.as_bytes()).is_err() {
-        std::process::exit(0);
+    let mut output = io::stdout().lock();
+    if let Err(error) = output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        note(&format!("write to standard output: {error}"));
+        std::process::exit(1);
     }
 }
 
 /// Says on standard error, in one line, what whoever reads the output has to know.
 pub(crate) fn note(text: &str) {
     let line: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    #[expect(clippy::print_stderr, reason = "no error, which would be reported at the edge")]
-    {
-        eprintln!("octroi: {}", line.join(" | "));
-    }
+    // Where standard error is gone, nobody is left to be told.
+    let _ = writeln!(io::stderr(), "octroi: {}", line.join(" | "));
+}
+
+/// What somebody else wrote, safe for a terminal: control characters escaped, and not longer than a line.
+pub(crate) fn shown(text: &str) -> String {
+    const LONGEST: usize = 120;
+    let cut: String = text.chars().take(LONGEST).collect();
+    let end = if cut.len() < text.len() { "…" } else { "" };
+    let escaped = cut.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() });
+    escaped.collect::<String>() + end
 }
 
 /// Prints one JSON object on a line.

@@ -1,10 +1,10 @@
 //! Commands that concern a running daemon: `status`, `reload`, `detach`.
 
-use std::fmt::Write;
+use std::{fmt::Write, io};
 
 use super::{
-    cli::{ConfigArg, DetachArgs, ReadArgs},
-    print, print_json,
+    cli::{ConfigArg, DEFAULT_CONFIG, DetachArgs, ReadArgs},
+    print, print_json, shown,
 };
 use crate::{
     Failure,
@@ -54,7 +54,7 @@ pub fn reload(args: &ConfigArg) -> Result<(), Failure> {
 /// When a daemon runs that would attach again, or a pin cannot be removed.
 pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
     // The way out has to work with a configuration that does not.
-    let Control { socket, pins } = Control::despite_errors(&args.config.config);
+    let Control { socket, pins } = places(&args.config)?;
     match runtime()?.block_on(ask(&socket, Request::Status)) {
         Ok(Reply::Status(status)) => {
             return Err(anyhow::anyhow!(
@@ -67,15 +67,34 @@ pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
         Ok(_) | Err(AskError::Absent { .. }) => {}
     }
     match remove_pins(&pins, args.all)? {
-        None => print("nothing to detach\n"),
+        None => print(&format!("nothing to detach: there is no {}\n", pins.display())),
+        Some(0) if !args.all => print(&format!(
+            "detached: 0 programs; {} has none of this network namespace (--all is for those of every other)\n",
+            pins.display()
+        )),
         Some(removed) => print(&format!("detached: {removed} programs\n")),
     }
     Ok(())
 }
 
+/// Where the daemon is that runs with this configuration. Without a file, the usual places.
+fn places(config: &ConfigArg) -> anyhow::Result<Control> {
+    let path = &config.config;
+    match Control::despite_errors(path) {
+        Ok(control) => Ok(control),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.as_os_str() == DEFAULT_CONFIG => {
+            Ok(Control::default())
+        }
+        Err(error) => Err(anyhow::anyhow!(
+            "read {}: {error}; it says which daemon and which pins are meant",
+            path.display()
+        )),
+    }
+}
+
 pub(super) fn request(config: &ConfigArg, request: Request) -> Result<Reply, Failure> {
     // A broken file must not keep the operator from the running daemon, which tells what is wrong with it.
-    let Control { socket, .. } = Control::despite_errors(&config.config);
+    let Control { socket, .. } = places(config)?;
     Ok(runtime()?.block_on(ask(&socket, request)).map_err(anyhow::Error::from)?)
 }
 
@@ -107,7 +126,7 @@ fn text(status: &Status) -> String {
         line("interface", format!("{:<16} {state}", interface.name));
     }
     for rule in &status.rules {
-        let note = rule.note.as_ref().map(|note| format!("  # {note}")).unwrap_or_default();
+        let note = rule.note.as_ref().map(|note| format!("  # {}", shown(note))).unwrap_or_default();
         let counts = format!("{} packets, {} bytes", rule.packets, rule.bytes);
         line("rule", format!("{:<24} {:<5} {:<8} {counts}{note}", rule.name, rule.action, rule.stage));
     }

@@ -169,22 +169,32 @@ impl Default for Defaults {
 impl Control {
     /// What the file says of the running daemon's places, whatever else may be wrong with it; what it does not say is
     /// the default. For commands that have to reach a running daemon past a configuration that is broken by now.
-    #[must_use]
-    pub fn despite_errors(path: &Path) -> Self {
+    ///
+    /// # Errors
+    /// When the file cannot be read at all: nobody knows then which daemon is meant.
+    pub fn despite_errors(path: &Path) -> io::Result<Self> {
         let mut control = Self::default();
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let file: toml::Table = text.parse().unwrap_or_default();
-        let place = |key: &str| {
-            let place = PathBuf::from(file.get("control")?.get(key)?.as_str()?);
-            place.is_absolute().then_some(place)
-        };
-        if let Some(socket) = place("socket") {
-            control.socket = socket;
+        let bytes = std::fs::read(path)?;
+        let mut inside = false;
+        // Line by line, since the file as a whole may be no TOML.
+        for line in String::from_utf8_lossy(&bytes).lines().map(str::trim) {
+            if line.starts_with('[') {
+                inside = line.split('#').next().is_some_and(|header| header.trim() == "[control]");
+            }
+            let entry: toml::Table =
+                if inside { line.parse().unwrap_or_default() } else { toml::Table::new() };
+            let place = |key: &str| {
+                let place = PathBuf::from(entry.get(key)?.as_str()?);
+                place.is_absolute().then_some(place)
+            };
+            if let Some(socket) = place("socket") {
+                control.socket = socket;
+            }
+            if let Some(pins) = place("pins") {
+                control.pins = pins;
+            }
         }
-        if let Some(pins) = place("pins") {
-            control.pins = pins;
-        }
-        control
+        Ok(control)
     }
 }
 

@@ -200,7 +200,7 @@ async fn answer(mut stream: UnixStream, engine: Arc<Engine>, events: mpsc::Sende
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// No daemon is there.
-    #[error("ask the daemon at {}: {error}; is `octroi run` running with this configuration?", path.display())]
+    #[error("ask the daemon at {}: {error}; {}", path.display(), advice(.error))]
     Absent {
         /// The socket.
         path: PathBuf,
@@ -221,6 +221,13 @@ pub enum AskError {
         /// How long it had.
         patience: Duration,
     },
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EACCES) => "run this as root, or as the user that octroi runs as",
+        _ => "is `octroi run` running with this configuration?",
+    }
 }
 
 fn spell(pid: Option<i32>) -> String {
@@ -247,7 +254,9 @@ pub async fn ask(path: &Path, request: Request) -> Result<Reply, AskError> {
         text.push(b'\n');
         stream.write_all(&text).await?;
         let mut line = String::new();
-        BufReader::new(&mut stream).read_line(&mut line).await?;
+        if BufReader::new(&mut stream).read_line(&mut line).await? == 0 {
+            return Err(io::Error::other("it ended before it answered"));
+        }
         Ok(serde_json::from_str(&line)?)
     };
     timeout(patience, exchange).await.map_err(|_| silent(pid))?.map_err(absent)

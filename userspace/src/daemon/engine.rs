@@ -14,7 +14,12 @@ use super::{
 use crate::{
     Failure,
     config::Config,
-    dataplane::{Dataplane, Interface, ProgramOptions, bpffs::Pins, counters::other, interfaces},
+    dataplane::{
+        Dataplane, Interface, ProgramOptions,
+        bpffs::Pins,
+        counters::{Other, other},
+        interfaces,
+    },
     geoip::Database,
     metrics::{Totals, render},
     policy::{
@@ -38,6 +43,8 @@ pub struct Engine {
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) config: Arc<Config>,
+    /// The configuration that the daemon was started with: some of it holds until it ends.
+    in_force: Arc<Config>,
     /// Where the databases were read from.
     pub(super) originals: Arc<Originals>,
     pub(super) dataplane: Dataplane,
@@ -97,8 +104,10 @@ impl Engine {
         let pins = Pins::open(&candidate.config.control.pins)?;
         let dataplane = Dataplane::load(pins, &candidate.compilation.compiled, options)?;
         let path = candidate.config.path.clone();
+        let config = Arc::new(candidate.config);
         let mut live = Live {
-            config: Arc::new(candidate.config),
+            in_force: Arc::clone(&config),
+            config,
             originals: Arc::new(candidate.originals),
             dataplane,
             slots,
@@ -112,12 +121,17 @@ impl Engine {
             unfiltered: Vec::new(),
         };
         live.follow_interfaces()?;
+        for left in live.dataplane.clear()? {
+            tracing::warn!("{left}");
+        }
         if let Some((_, reason)) = live.unfiltered.first() {
             let reason = reason.clone();
             live.dataplane.detach_own();
             return Err(Failure::Other(anyhow::anyhow!(reason)));
         }
-        live.warn_of_missing();
+        for warning in live.missing() {
+            tracing::warn!("{warning}");
+        }
         Ok(Self { path, live: Mutex::new(live), explaining: Mutex::new(()) })
     }
 
@@ -162,7 +176,7 @@ impl Engine {
             .assign(&mut live.slots, &live.outcomes, |slot| counters[slot as usize])
             .map_err(Failure::config)?;
         live.dataplane.replace(&candidate.compilation.compiled)?;
-        let warnings = restart_needed(&live.config, &candidate.config);
+        let warnings = restart_needed(&live.in_force, &candidate.config);
         live.outcomes = candidate.compilation.outcomes;
         live.databases = candidate.databases;
         live.tables = candidate.tables;
@@ -172,7 +186,7 @@ impl Engine {
         // The step is done: whatever follows does not undo it.
         let listing = live.follow_interfaces().err().map(|error| error.to_string());
         let unfiltered = live.unfiltered.iter().map(|(_, reason)| reason.clone());
-        Ok(warnings.into_iter().chain(listing).chain(unfiltered).collect())
+        Ok(warnings.into_iter().chain(listing).chain(unfiltered).chain(live.missing()).collect())
     }
 
     /// Attaches to interfaces that appeared, forgets those that vanished.
@@ -240,14 +254,10 @@ impl Live {
         let present =
             interfaces::list().map_err(|error| anyhow::anyhow!("list network interfaces: {error}"))?;
         let wanted: Vec<&Interface> = present.iter().filter(|one| self.config.wants(&one.name)).collect();
-        let surplus: Vec<u32> = self
-            .dataplane
-            .filtered()
-            .keys()
-            .copied()
-            .filter(|index| !wanted.iter().any(|one| one.index == *index))
-            .collect();
-        for index in surplus {
+        let filtered = self.dataplane.filtered().iter();
+        let surplus = filtered.filter(|&(index, _)| !wanted.iter().any(|one| one.index == *index));
+        for (index, name) in surplus.map(|(&index, one)| (index, one.name.clone())).collect::<Vec<_>>() {
+            tracing::warn!(interface = name, "detached: the configuration does not name it");
             self.dataplane.detach(index);
         }
         let before = std::mem::take(&mut self.unfiltered);
@@ -269,22 +279,25 @@ impl Live {
         Ok(())
     }
 
-    fn warn_of_missing(&self) {
+    /// Patterns of the configuration that no interface matches, a sentence each.
+    fn missing(&self) -> Vec<String> {
         let present = interfaces::list().unwrap_or_default();
-        for pattern in &self.config.interfaces {
-            if !present.iter().any(|one| pattern.matches(&one.name)) {
-                let here: Vec<&str> = present.iter().map(|one| one.name.as_str()).collect();
-                tracing::warn!(
+        let here: Vec<&str> = present.iter().map(|one| one.name.as_str()).collect();
+        let patterns = self.config.interfaces.iter();
+        let missing = patterns.filter(|pattern| !present.iter().any(|one| pattern.matches(&one.name)));
+        missing
+            .map(|pattern| {
+                format!(
                     "attach XDP to {}: no such interface (interfaces here: {}); octroi attaches when it appears",
                     pattern.as_str(),
                     here.join(", ")
-                );
-            }
-        }
+                )
+            })
+            .collect()
     }
 
     /// Counters by outcome, and of frames that have none.
-    fn totals(&self) -> Result<(Totals, [(&'static str, Counter); 4]), Failure> {
+    fn totals(&self) -> Result<(Totals, Other), Failure> {
         let counters = self.dataplane.counters().read(self.slots.end())?;
         let totals = Totals::new(&self.slots, |slot| counters[slot as usize]);
         Ok((totals, other(&counters)))

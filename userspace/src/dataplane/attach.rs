@@ -24,6 +24,12 @@ pub(super) fn pin_name(kind: &str, index: u32) -> String {
     format!("{kind}-{index}-netns-{namespace}")
 }
 
+/// The interface's index in the name of a pin for XDP in this network namespace.
+pub(super) fn pin_index(name: &str) -> Option<u32> {
+    let index = name.strip_prefix("xdp-")?.split('-').next()?.parse().ok()?;
+    (name == pin_name("xdp", index)).then_some(index)
+}
+
 /// The place for an XDP program on one interface.
 #[derive(Clone, Copy)]
 pub(super) struct Slot<'a> {
@@ -95,6 +101,7 @@ impl Slot<'_> {
         wanted: config::Mode,
         mtu: u32,
     ) -> Result<bool, DataplaneError> {
+        self.pins.restore()?;
         // The pin of an interface that is gone, whose index is in use again.
         let _ = fs::remove_file(self.pin());
         let native = [(XdpMode::Driver, false), (XdpMode::Driver, true)];

@@ -180,6 +180,32 @@ impl Pins {
         self.directory.join(name)
     }
 
+    /// What `known` makes of the names of all pins. What loads left that were killed is removed: only the daemon that
+    /// holds the lock loads anything here.
+    pub(super) fn left<T>(&self, known: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, BpffsError> {
+        let entries =
+            fs::read_dir(&self.directory).map_err(|error| BpffsError::io(&self.directory, error, LET_IN))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let names: Vec<String> = names.collect();
+        for name in names.iter().filter(|name| name.starts_with(SCRATCH)) {
+            drop(Scratch { path: self.directory.join(name) });
+        }
+        Ok(names.iter().filter_map(|name| known(name)).collect())
+    }
+
+    /// Makes the directories again, where somebody removed them.
+    pub(super) fn restore(&self) -> Result<(), BpffsError> {
+        for path in self.directory.parent().into_iter().chain([self.directory.as_path()]) {
+            match make(path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(BpffsError::io(path, error, LET_IN));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Where pins with that name are in directories of other ABI versions.
     pub(super) fn of_other_versions(&self, name: &str) -> Vec<PathBuf> {
         let base = self.directory.parent().and_then(|base| fs::read_dir(base).ok());
@@ -193,6 +219,7 @@ impl Pins {
     /// # Errors
     /// When it cannot be made.
     pub fn scratch(&self) -> Result<Scratch, BpffsError> {
+        self.restore()?;
         Scratch::make(&self.directory, SCRATCH)
     }
 
@@ -273,7 +300,11 @@ fn require_bpffs(at: &Path, path: &Path) -> Result<(), BpffsError> {
         return Err(BpffsError::Elsewhere { path: path.into() });
     }
     mount(at).map_err(|error| BpffsError::NotMounted { path: path.into(), mount: at.into(), error })?;
-    tracing::info!(path = %at.display(), "mounted a BPF file system");
+    tracing::warn!(
+        path = %at.display(),
+        "mounted a BPF file system, which goes with this mount namespace: under `ip netns exec`, the gate would open with \
+         the daemon's end; use `nsenter --net=` instead"
+    );
     Ok(())
 }
 

@@ -51,9 +51,11 @@ impl Counters {
     }
 }
 
-/// Frames without a class, by kind: the word in `octroi_other_packets_total`, and the count. `counters` are those of all
-/// slots.
-pub fn other(counters: &[Counter]) -> [(&'static str, Counter); 4] {
+/// Frames without a class, by kind: the word in `octroi_other_packets_total`, and the count.
+pub type Other = [(&'static str, Counter); 4];
+
+/// What `counters`, of all slots, say of frames without a class.
+pub fn other(counters: &[Counter]) -> Other {
     [
         ("arp", slot::ARP),
         ("non_ip", slot::NON_IP),

@@ -105,6 +105,8 @@ pub struct Dataplane {
     /// By interface index.
     filtered: BTreeMap<u32, Filtered>,
     filters: Filters,
+    /// Indices of interfaces that an earlier daemon filters and that could not be taken over.
+    refused: Vec<u32>,
     options: ProgramOptions,
 }
 
@@ -122,7 +124,7 @@ impl Dataplane {
         let (current, counters) = Program::load(&pins.scratch()?, compiled, None, options)?;
         let counters = counters.ok_or(DataplaneError::Missing { name: "COUNTERS" })?;
         let (filtered, filters) = (BTreeMap::new(), Filters::default());
-        Ok(Self { pins, counters, current, filtered, filters, options })
+        Ok(Self { pins, counters, current, filtered, filters, refused: Vec::new(), options })
     }
 
     /// The counters of all generations.
@@ -217,7 +219,13 @@ impl Dataplane {
         }
         let slot = Slot { pins: &self.pins, index, name };
         let (frags, taken_over) = match interface.xdp {
-            Some(attached) => (slot.take_over(&mut self.current, attached)?, true),
+            Some(attached) => match slot.take_over(&mut self.current, attached) {
+                Ok(frags) => (frags, true),
+                Err(error) => {
+                    self.refused.push(index);
+                    return Err(error);
+                }
+            },
             None => (slot.attach(&mut self.current, wanted, interface.mtu)?, false),
         };
         let marks = if self.current.marks {
@@ -234,7 +242,9 @@ impl Dataplane {
                 Ok(mode)
             }
             Err(error) => {
-                if !taken_over {
+                if taken_over {
+                    self.refused.push(index);
+                } else {
                     self.detach(index);
                 }
                 Err(error)
@@ -269,6 +279,31 @@ impl Dataplane {
             }
         }
         Ok(lost)
+    }
+
+    /// Removes what earlier daemons left in this network namespace on interfaces that are not filtered now, and what they
+    /// had begun to load. What to tell of each.
+    ///
+    /// # Errors
+    /// When the directory of pins cannot be read.
+    pub fn clear(&mut self) -> Result<Vec<String>, DataplaneError> {
+        let present = interfaces::list().map_err(DataplaneError::Interfaces)?;
+        let mut cleared = Vec::new();
+        for index in self.pins.left(super::attach::pin_index)? {
+            // Whatever stands on an interface that could not be taken over stays: it keeps the gate closed.
+            let ours = |one: &&Interface| one.index == index && one.xdp.is_some();
+            if self.filtered.contains_key(&index) || self.refused.contains(&index) {
+                continue;
+            }
+            if let Some(interface) = present.iter().find(ours) {
+                cleared.push(format!(
+                    "{}: detached what an earlier daemon left there, since the configuration does not name it",
+                    interface.name
+                ));
+            }
+            self.detach(index);
+        }
+        Ok(cleared)
     }
 
     /// Detaches from an interface: no packet there is judged any more.

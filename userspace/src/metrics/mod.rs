@@ -83,7 +83,16 @@ pub fn render(status: &Status, totals: &Totals, other: &[(&'static str, Counter)
 }
 
 fn families(status: &Status, totals: &Totals, other: &[(&'static str, Counter)]) -> Vec<MetricFamily> {
-    let mut families = traffic(totals, other);
+    let mut totals = totals.clone();
+    // A rule's first packet must not be lost to increase(): its series is there from the beginning.
+    for rule in &status.rules {
+        let verdict = Verdict::ALL.into_iter().find(|verdict| verdict.as_str() == rule.action);
+        if let Some(verdict) = verdict {
+            let verdict = if rule.stage == "observe" { would(verdict) } else { verdict.as_str() };
+            totals.rules.entry((rule.name.clone(), verdict)).or_default();
+        }
+    }
+    let mut families = traffic(&totals, other);
     families.extend(databases(status));
     let tables = &status.tables;
     families.extend([

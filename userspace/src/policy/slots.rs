@@ -44,7 +44,7 @@ struct Pair {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "the policy tells {needed} outcomes apart (country, deciding rule, observing rules), and there are counters for \
-     {available}: use fewer rules that only observe, or fewer rules over many countries"
+     {available}: bring prefixes together in one rule, and use fewer rules that only observe, or over many countries"
 )]
 pub struct TooManyOutcomes {
     needed: usize,

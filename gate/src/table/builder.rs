@@ -252,9 +252,7 @@ impl Builder {
         let mut at = 0;
         let mut empty = entry(self, Cell { left: cell.left, inner: &[], consumed: 0 });
         let fill = |node: &mut [u8], from: usize, to: usize, entry: u32| {
-            node[4 * from..4 * to]
-                .chunks_exact_mut(4)
-                .for_each(|place| place.copy_from_slice(&entry.to_le_bytes()));
+            node.as_chunks_mut().0[from..to].fill(entry.to_le_bytes());
         };
         for (number, part) in cell.parts(s) {
             fill(&mut node, at, number, empty);

@@ -1,40 +1,25 @@
 //! Tables against a naive longest-prefix match, at every address at which the answer may change.
 
 use super::*;
-use crate::table::{Bytes, class_v4, class_v6};
+use crate::table;
 use proptest::prelude::*;
+
+#[path = "oracle.rs"]
+mod oracle;
+
+use oracle::{Prefix, check, compare};
 use std::collections::BTreeMap;
 
-/// A prefix: address bits, length, class.
-type Prefix = (u128, u32, u16);
-
-/// Longest-prefix match by looking at every prefix; of equal ones the last counts.
-fn naive(prefixes: &[Prefix], width: u32, address: u128) -> u16 {
-    let matches = |&&(base, length, _): &&Prefix| {
-        let host = width - length;
-        host >= 128 || base >> host == address >> host
+/// Tables of runs too many for the naive match: asked about the start of each, and the address before.
+fn check_runs(v4: &[(u32, u16)], v6: &[(u128, u16)], classes: usize) -> Tables {
+    let tables = build(classes, v4, v6).expect("fits");
+    let expected = |runs: &[(u128, u16)]| -> BTreeMap<u128, u16> {
+        let before = runs.windows(2).map(|pair| (pair[1].0 - 1, pair[0].1));
+        before.chain(runs.iter().copied()).collect()
     };
-    prefixes.iter().filter(matches).max_by_key(|prefix| prefix.1).map_or(0, |prefix| prefix.2)
-}
-
-/// Every address at which the answer may change, with its neighbours.
-fn edges(prefixes: &[Prefix], width: u32) -> Vec<u128> {
-    let top = if width == 128 { u128::MAX } else { (1 << width) - 1 };
-    let mut edges = vec![0, top];
-    for &(base, length, _) in prefixes {
-        let size = 1u128.checked_shl(width - length).unwrap_or(0);
-        let last = base.wrapping_add(size.wrapping_sub(1)) & top;
-        edges.extend([base.wrapping_sub(1) & top, base, last, last.wrapping_add(1) & top]);
-    }
-    edges
-}
-
-fn runs(prefixes: &[Prefix], width: u32) -> Vec<(u128, u16)> {
-    let starts: BTreeMap<u128, u16> =
-        edges(prefixes, width).into_iter().map(|edge| (edge, naive(prefixes, width, edge))).collect();
-    let mut runs: Vec<(u128, u16)> = starts.into_iter().collect();
-    runs.dedup_by_key(|run| run.1);
-    runs
+    let v4: Vec<(u128, u16)> = v4.iter().map(|&(start, class)| (start.into(), class)).collect();
+    compare(&tables, &expected(&v4), &expected(v6));
+    tables
 }
 
 fn prefixes(width: u32, classes: u16) -> impl Strategy<Value = Vec<Prefix>> {
@@ -52,26 +37,121 @@ fn prefixes(width: u32, classes: u16) -> impl Strategy<Value = Vec<Prefix>> {
     prop::collection::vec(prefix, 0..60)
 }
 
-fn check(v4: &[Prefix], v6: &[Prefix], classes: u16) {
-    let runs_v4: Vec<(u32, u16)> = runs(v4, 32).iter().map(|&(start, class)| (start as u32, class)).collect();
-    let tables = build(usize::from(classes), &runs_v4, &runs(v6, 128)).expect("fits");
-    let image = |image| Bytes { image, wide: tables.wide };
-    for edge in edges(v4, 32) {
-        let found = class_v4(&image(&tables.v4), tables.roots.v4, edge as u32);
-        assert_eq!(found, u32::from(naive(v4, 32, edge)), "{:?}", std::net::Ipv4Addr::from(edge as u32));
-    }
-    for edge in edges(v6, 128) {
-        let found = class_v6(&image(&tables.v6), &tables.roots.v6, (edge >> 64) as u64, edge as u64);
-        assert_eq!(found, u32::from(naive(v6, 128, edge)), "{:?}", std::net::Ipv6Addr::from(edge));
-    }
+/// Prefixes at and around the ends of what is looked up in different ways.
+fn at_ends() -> impl Strategy<Value = Vec<Prefix>> {
+    const FIRST_GLOBAL: u128 = 1 << 125;
+    const FIRST_BEYOND: u128 = 2 << 125;
+    const FIRST_OF_64: u128 = 0x2a00 << 112;
+    let address = (
+        prop::sample::select(vec![0, FIRST_GLOBAL, FIRST_OF_64, FIRST_BEYOND]),
+        prop_oneof![-3i128..4, prop::sample::select(vec![1 << 63, 1 << 64, -(1 << 63), -(1 << 64)])],
+    );
+    let length = prop_oneof![0..=4u32, 61..=66u32, 124..=128u32];
+    let prefix = (address, length, 0..5u16).prop_map(|((end, step), length, class)| {
+        let host = 128 - length;
+        let address = end.wrapping_add_signed(step);
+        (address.checked_shr(host).map_or(0, |bits| bits << host), length, class)
+    });
+    prop::collection::vec(prefix, 0..20)
 }
 
 proptest! {
     #[test]
     fn any_prefixes_give_the_longest_match(
-        (v4, v6, classes) in (1u16..600).prop_flat_map(|n| (prefixes(32, n), prefixes(128, n), Just(n)))
+        (v4, v6, classes) in prop_oneof![1u16..20, 254u16..258, 1u16..2000]
+            .prop_flat_map(|n| (prefixes(32, n), prefixes(128, n), Just(n)))
     ) {
-        check(&v4, &v6, classes);
+        check(&v4, &v6, classes, &[]);
+    }
+
+    #[test]
+    fn so_do_prefixes_where_one_way_of_looking_up_ends_and_the_next_begins(v6 in at_ends()) {
+        check(&[], &v6, 5, &[]);
+    }
+}
+
+#[test]
+fn every_length_of_prefix_may_lie_around_one_address() {
+    for text in ["::", "::1", "2000::", "2a00:db8:5555:aaaa:5555:aaaa:5555:aaaa", "3fff::1", "ffff::5555"] {
+        let address: u128 = text.parse::<std::net::Ipv6Addr>().expect("an address").into();
+        let around = |width: u32, address: u128| -> Vec<Prefix> {
+            let base = |host: u32| address.checked_shr(host).map_or(0, |bits| bits << host);
+            (0..=width).map(|length| (base(width - length), length, length as u16 % 7)).collect()
+        };
+        check(&around(32, address >> 96), &around(128, address), 7, &[]);
+        // All that differ in the last bits only.
+        let last: Vec<Prefix> = (0..40).map(|n| (address ^ n, 128, n as u16 % 7)).collect();
+        check(&[], &last, 7, &[]);
+    }
+}
+
+#[test]
+fn an_image_is_wide_from_256_classes_on() {
+    for classes in [254, 255, 256, 257] {
+        let v4: Vec<Prefix> = (0..classes).map(|n| (0x0a00_0000 | u128::from(n) << 3, 32, n)).collect();
+        // The last /64 is divided: its class, the escape, is the number after those.
+        let v6: Vec<Prefix> = (0..classes).map(|n| (0x2a00 << 112 | u128::from(n) << 64, 64, n)).collect();
+        check(&v4, &[v6, vec![(0x2a00 << 112 | 0xffff << 64, 128, 3)]].concat(), classes, &[]);
+        assert_eq!(build(classes.into(), &[(0, 0)], &[(0, 0)]).expect("fits").wide, classes > 255);
+    }
+}
+
+#[test]
+fn the_highest_class_is_not_taken_for_the_escape() {
+    let classes = [0, 1, 254, 255, 256, 65_534, 65_533, 65_534];
+    let prefixes = |base: u128, shift: u32, length: u32| -> Vec<Prefix> {
+        (0u32..).zip(classes).map(|(n, class)| (base | u128::from(n) << shift, length, class)).collect()
+    };
+    let v6 =
+        [prefixes(0x2a00 << 112, 64, 64), prefixes(0x2b00 << 112, 0, 128), prefixes(0xfe80 << 112, 32, 96)];
+    check(&prefixes(0x0a00_0000, 8, 24), &v6.concat(), 65_535, &[]);
+}
+
+/// Runs whose starts are as far apart as `spread` says, in one cell of an otherwise empty space.
+fn in_one_cell(base: u128, runs: u16, spread: u128) -> Vec<(u128, u16)> {
+    let inner = (1..runs).map(|n| (base + u128::from(n) * spread, n % 200));
+    [(0, 199)].into_iter().chain(inner).collect()
+}
+
+#[test]
+fn a_list_may_be_full_and_one_run_more_is_none() {
+    // The most runs of a list are 8 and 16: all numbers around them, and far beyond.
+    for runs in (2..40).chain([100, 200]) {
+        let v4: Vec<(u32, u16)> =
+            in_one_cell(0x0a01_0000, runs, 301).iter().map(|&(start, class)| (start as u32, class)).collect();
+        // In one /48, in one /64, in 48 bits at the end of both spaces, and of fe80::/16.
+        for (base, bits, step) in [
+            (0x2a00_0db8_0001 << 80, 80, 1 << 64),
+            (0x2a00_0db8_0001 << 80, 64, 1),
+            (0x2a00_0db8_0001 << 80, 48, 1),
+            (0xfe80 << 112, 48, 1),
+            (0xfe80 << 112, 112, 1),
+        ] {
+            // So that the last bit that differs is the last of all.
+            let spread = ((1u128 << bits) / 211 / step * step) | step;
+            check_runs(&v4, &in_one_cell(base, runs, spread), 200);
+        }
+    }
+}
+
+#[test]
+fn a_window_may_be_as_large_as_a_leaf_can_be() {
+    // As many classes as 16 bits can choose from; with the same class on both sides, two fewer.
+    for (first, last) in [(0, 0xffff), (1, 0xfffe), (1, 0xffff), (0, 0xfffe)] {
+        let cells = |base: u128, shift: u32| -> Vec<(u128, u16)> {
+            let inner = (first..=last).map(|n: u128| (base + (n << shift), 1 + (n * n % 199) as u16));
+            let end = (base + ((last + 1) << shift), 0);
+            [(0, 0)].into_iter().chain(inner).chain([end]).collect()
+        };
+        let v4: Vec<(u32, u16)> =
+            cells(0x0a01_0000, 0).into_iter().map(|(start, class)| (start as u32, class)).collect();
+        for (base, shift) in
+            [(0x2a00 << 112, 96), (0x2a00 << 112, 64), (0x2a00 << 112, 0), (0xfe80 << 112, 0)]
+        {
+            let tables = check_runs(&v4, &cells(base, shift), 200);
+            // A root, and one byte a cell: one leaf.
+            assert!(tables.v4.len() < (4 << 16) + (1 << 16) + 8192, "{}", tables.v4.len());
+        }
     }
 }
 
@@ -80,7 +160,7 @@ fn one_class_needs_no_node() {
     let tables = build(1, &[(0, 0)], &[(0, 0)]).expect("fits");
     // The root, and next to nothing below it.
     assert!(tables.v4.len() < (4 << 16) + 1024 && tables.v6.len() < (4 << 15) + 1024);
-    check(&[], &[], 1);
+    check(&[], &[], 1, &[]);
 }
 
 #[test]
@@ -89,23 +169,23 @@ fn a_single_host_is_found_in_each_part_of_the_ipv6_space() {
         ["::", "::1", "fe80::1", "2000::", "3fff:ffff::ffff", "4000::", "ffff::ffff", "2001:db8::8000:0:0:0"]
     {
         let address: std::net::Ipv6Addr = text.parse().expect("an address");
-        check(&[], &[(address.into(), 128, 1)], 2);
+        check(&[], &[(address.into(), 128, 1)], 2, &[]);
     }
-    check(&[], &[(u128::MAX, 128, 1), (u128::MAX - 1, 128, 2)], 3);
+    check(&[], &[(u128::MAX, 128, 1), (u128::MAX - 1, 128, 2)], 3, &[]);
 }
 
 #[test]
 fn every_host_of_a_subnet_may_have_its_own_class() {
     let v6: Vec<Prefix> = (0..2000).map(|i| ((0x2a00 << 112) | (i * 7), 128, (i % 997) as u16 + 1)).collect();
     let v4: Vec<Prefix> = (0..2000).map(|i| (0x0a00_0000 + i * 3, 32, (i % 997) as u16 + 1)).collect();
-    check(&v4, &v6, 998);
+    check(&v4, &v6, 998, &[]);
 }
 
 #[test]
 fn every_subnet_may_be_divided_in_its_own_way() {
     let v6: Vec<Prefix> =
         (0..3000).map(|i| ((0x2a00 << 112) | (i << 64) | (i * i), 128, (i % 7) as u16 + 1)).collect();
-    check(&[], &v6, 8);
+    check(&[], &v6, 8, &[]);
 }
 
 #[test]

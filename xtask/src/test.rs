@@ -40,7 +40,8 @@ pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
     steps.step("eBPF object", || build::object(root))?;
     steps.step("format", || {
         command(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
-        command(Command::new("cargo").args(["fmt", "--check"]).current_dir(root.join("ebpf")))
+        command(Command::new("cargo").args(["fmt", "--check"]).current_dir(root.join("ebpf")))?;
+        command(Command::new("cargo").args(["fmt", "--check"]).current_dir(root.join("fuzz")))
     })?;
     steps.step("layers", || lint::run(root))?;
     steps.step("clippy", || {

@@ -302,7 +302,7 @@ impl Builder {
             let (left, right) =
                 (cell.index(cell.inner[0].start, bits), cell.index(cell.inner[runs - 2].start, bits));
             // What lies outside of the window has the last class: on both sides, where they are of one class.
-            let first = if cell.left == cell.right() { left - 1 } else { 0 };
+            let first = if cell.left == cell.right() { left } else { 0 };
             let count = right - first + 1;
             best = ((4 + count * self.width).next_multiple_of(4), End::Leaf { bits, first, count });
         }

@@ -16,6 +16,9 @@ mod layers;
 mod sets;
 pub mod slots;
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     config::Config,
     geoip::{Database, DatabaseError, Kind, Original},

@@ -1,0 +1,20 @@
+//! What a policy means: facts against one rule (`decide`), and addresses against everything from the text of a
+//! configuration to the table (`whole`).
+
+mod decide;
+mod whole;
+
+use std::path::Path;
+
+use crate::config::Config;
+
+/// A configuration without the line that every one needs.
+fn config(text: &str) -> Config {
+    let text = format!("interfaces = [\"none0\"]\n{text}");
+    Config::parse(&text, Path::new("/test.toml")).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+}
+
+/// A rule with that source, which drops.
+fn drop_rule(name: &str, source: &str) -> String {
+    format!("[[rule]]\nname = {name:?}\nsource = {{ {source} }}\naction = \"drop\"\n")
+}

@@ -31,8 +31,7 @@ pub(super) fn read(kind: Kind, path: &Path, text: &str, modified: i64) -> Result
     let mut columns: Option<Columns> = None;
     let mut fields = Reader::new(kind);
     let mut records = Records::new();
-    let mut mapped = 0u64;
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    let (mut v4, mut mapped, mut v6) = (Vec::new(), Vec::new(), Vec::new());
     let mut cells = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
@@ -54,10 +53,19 @@ pub(super) fn read(kind: Kind, path: &Path, text: &str, modified: i64) -> Result
         let record = records.index(fields.record(&line.raw));
         match line.range {
             Range::V4(first, last) => v4.push(Entry { first, last, line: number, record }),
-            Range::V6(first, last) if is_mapped(first) && is_mapped(last) => mapped += 1,
-            Range::V6(first, last) => v6.push(Entry { first, last, line: number, record }),
+            Range::V6(first, last) => match (inner(first), inner(last)) {
+                (Some(first), Some(last)) => mapped.push(Entry { first, last, line: number, record }),
+                _ => v6.push(Entry { first, last, line: number, record }),
+            },
         }
     }
+    // IP2Location's IPv6 lists have IPv4 like this, and nowhere else. Beside IPv4 ranges it would be a second truth.
+    let ignored = if v4.is_empty() {
+        v4 = mapped;
+        0
+    } else {
+        mapped.len()
+    };
     if v4.is_empty() && v6.is_empty() {
         return Err(DatabaseError::Invalid {
             path: path.to_owned(),
@@ -73,8 +81,10 @@ pub(super) fn read(kind: Kind, path: &Path, text: &str, modified: i64) -> Result
         .map_err(|(line, reason)| at(line, reason))?;
     let mut notes = fields.notes();
     notes.extend(spaces.note("range"));
-    if mapped != 0 {
-        notes.push(format!("ranges inside ::ffff:0:0/96 ignored: {mapped}; give IPv4 ranges as IPv4"));
+    if ignored != 0 {
+        notes.push(format!(
+            "ranges inside ::ffff:0:0/96 ignored: {ignored}; the file has IPv4 ranges that are written as IPv4"
+        ));
     }
     Ok(Database {
         kind,
@@ -185,34 +195,43 @@ impl<'a> Line<'a> {
 }
 
 fn range(start: &str, end: &str) -> Result<Range, String> {
+    use Written::{Number, V4, V6};
+    let backwards = || format!("the range ends at {end}, before its start {start}");
+    let v6 = |first, last| if first <= last { Ok(Range::V6(first, last)) } else { Err(backwards()) };
     match (address(start)?, address(end)?) {
-        (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => {
-            Ok(Range::V4(first.to_bits(), last.to_bits()))
-        }
-        (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => {
-            Ok(Range::V6(first.to_bits(), last.to_bits()))
-        }
-        (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
-            Err(format!("the range ends at {end}, before its start {start}"))
-        }
-        _ => Err(format!("{start} and {end} are of two address families")),
+        (V4(first) | Number(first), V4(last) | Number(last)) if first <= last => Ok(Range::V4(first, last)),
+        (V4(_) | Number(_), V4(_) | Number(_)) => Err(backwards()),
+        (V6(first), V6(last)) => v6(first, last),
+        // A number of an IPv6 list may be small enough for IPv4.
+        (Number(first), V6(last)) => v6(first.into(), last),
+        (V6(first), Number(last)) => v6(first, last.into()),
+        (V4(_), V6(_)) | (V6(_), V4(_)) => Err(format!("{start} and {end} are of two address families")),
     }
 }
 
-fn address(text: &str) -> Result<IpAddr, String> {
+/// An address as it is written.
+enum Written {
+    V4(u32),
+    V6(u128),
+    /// A number of at most 32 bits: an IPv4 address, or one of the first IPv6 ones.
+    Number(u32),
+}
+
+fn address(text: &str) -> Result<Written, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         let number: u128 = text.parse().map_err(|_| format!("{text} is larger than any address"))?;
-        return Ok(match u32::try_from(number) {
-            Ok(v4) => Ipv4Addr::from_bits(v4).into(),
-            Err(_) => Ipv6Addr::from_bits(number).into(),
-        });
+        return Ok(u32::try_from(number).map_or(Written::V6(number), Written::Number));
     }
-    text.parse().map_err(|_| format!("{text:?} is no address"))
+    match text.parse() {
+        Ok(IpAddr::V4(address)) => Ok(Written::V4(address.to_bits())),
+        Ok(IpAddr::V6(address)) => Ok(Written::V6(address.to_bits())),
+        Err(_) => Err(format!("{text:?} is no address")),
+    }
 }
 
-/// An IPv4-mapped IPv6 address, `::ffff:0:0/96`.
-fn is_mapped(address: u128) -> bool {
-    address >> 32 == 0xffff
+/// The IPv4 address in an IPv4-mapped IPv6 one, `::ffff:0:0/96`.
+fn inner(address: u128) -> Option<u32> {
+    Ipv6Addr::from_bits(address).to_ipv4_mapped().map(Ipv4Addr::to_bits)
 }
 
 /// A range and the line that it is from.

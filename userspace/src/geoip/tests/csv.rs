@@ -57,6 +57,37 @@ fn addresses_as_numbers() {
     assert_eq!(country_of(&database, "2001:200::1"), Some("JP"));
 }
 
+/// The first lines of IP2LOCATION-LITE-DB1.IPV6.CSV, and two of its others: IPv4 is in `::ffff:0:0/96` only, and what lies
+/// before it starts at 0, which fits an IPv4 address.
+#[test]
+fn an_ipv6_list_of_ip2location_has_ipv4_too() {
+    let text = "\"0\",\"281470681743359\",\"-\",\"-\"\r\n\
+                \"281470681743360\",\"281470698520575\",\"-\",\"-\"\r\n\
+                \"281470698520576\",\"281470698520831\",\"AU\",\"Australia\"\r\n\
+                \"281470698520832\",\"281470698521599\",\"CN\",\"China\"\r\n\
+                \"281474976710656\",\"42540528726795050063891204319802818559\",\"-\",\"-\"\r\n\
+                \"42540528726795050063891204319802818560\",\"42540528806023212578155541913346768895\",\"JP\",\"Japan\"\r\n";
+    let database = read(Kind::Country, text.as_bytes()).unwrap();
+    assert_sound(&database);
+    for (address, country) in [
+        ("0.255.255.255", None),
+        ("1.0.0.0", Some("AU")),
+        ("1.0.0.255", Some("AU")),
+        ("1.0.1.0", Some("CN")),
+        ("1.0.3.255", Some("CN")),
+        ("1.0.4.0", None),
+        ("2001:200::", Some("JP")),
+        ("2001:200:ffff:ffff:ffff:ffff:ffff:ffff", Some("JP")),
+        ("2001:201::", None),
+        ("::", None),
+        ("::ffff:1.0.0.1", None),
+    ] {
+        assert_eq!(country_of(&database, address), country, "{address}");
+    }
+    assert_eq!((database.networks.v4, database.networks.v6), (3, 3));
+    assert_eq!(database.notes, Vec::<String>::new());
+}
+
 #[test]
 fn a_header_names_the_columns() {
     let text = "\u{feff}start_ip,end_ip,country,country_name,continent\n1.0.0.0,1.0.0.255,AU,Australia,OC\n";
@@ -81,6 +112,9 @@ fn a_bad_line_is_an_error_with_its_number() {
         ("1.0.0.300,1.0.0.255,AU", "\"1.0.0.300\" is no address"),
         ("1.0.0.9,1.0.0.1,AU", "the range ends at 1.0.0.1, before its start 1.0.0.9"),
         ("1.0.0.9,::1,AU", "1.0.0.9 and ::1 are of two address families"),
+        ("1.0.0.9,281470681743359,AU", "1.0.0.9 and 281470681743359 are of two address families"),
+        ("9,::8,AU", "the range ends at ::8, before its start 9"),
+        ("281470681743359,9,AU", "the range ends at 9, before its start 281470681743359"),
         ("1.0.0.9,1.0.0.9,13335", "\"13335\" is no country code; give a list of ASNs as [geoip] asn"),
         ("1.0.0.9,1.0.0.9,\"AU", "a quote is not closed on its line"),
         ("1.0.0.9,1.0.0.9,\"A\"U", "\"U\" follows a closing quote; put a comma there"),
@@ -124,7 +158,7 @@ fn pseudo_codes_special_space_and_mapped_addresses_are_noted() {
         [
             "unknown country \"EU\" in 1 record: taken for none",
             "1 range in special-purpose space ignored (10.0.0.0)",
-            "ranges inside ::ffff:0:0/96 ignored: 1; give IPv4 ranges as IPv4",
+            "ranges inside ::ffff:0:0/96 ignored: 1; the file has IPv4 ranges that are written as IPv4",
         ]
     );
 }

@@ -18,6 +18,7 @@
 //! All of it needs root, and panics with what is missing. Traffic is bounded in count and time, and has nowhere to go:
 //! the two namespaces are connected to each other and to nothing else.
 
+pub mod capture;
 pub mod command;
 pub mod gate;
 pub mod netns;
@@ -25,4 +26,5 @@ pub mod nft;
 pub mod policy;
 pub mod prom;
 pub mod socket;
+pub mod wait;
 pub mod wire;

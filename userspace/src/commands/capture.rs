@@ -14,6 +14,13 @@ pub(super) struct Captured<'a> {
     pub(super) length: u64,
 }
 
+/// What a file says of the packets of one interface.
+struct Interface {
+    kind: Linktype,
+    /// Bytes of a packet that were kept at most; 0 for all.
+    snap_length: u32,
+}
+
 /// Room for one block; larger than the largest packet that Linux captures (256 KiB), with options.
 const BUFFER: usize = 1 << 20;
 
@@ -31,7 +38,7 @@ pub(super) fn packets(
     let mut reader = create_reader(BUFFER, file).map_err(|error| {
         anyhow::anyhow!("read the capture {name}: neither pcap nor pcapng ({})", text(&error))
     })?;
-    let mut interfaces: HashMap<u32, Linktype> = HashMap::new();
+    let mut interfaces: HashMap<u32, Interface> = HashMap::new();
     let mut number = 0u64;
     let mut grew = true;
     loop {
@@ -40,7 +47,7 @@ pub(super) fn packets(
                 grew = true;
                 let packet = match &block {
                     PcapBlockOwned::LegacyHeader(header) => {
-                        interfaces.insert(0, header.network);
+                        interfaces.insert(0, Interface { kind: header.network, snap_length: header.snaplen });
                         None
                     }
                     PcapBlockOwned::Legacy(packet) => {
@@ -52,25 +59,31 @@ pub(super) fn packets(
                     }
                     PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
                         let index = u32::try_from(interfaces.len())?;
-                        interfaces.insert(index, interface.linktype);
+                        let kind = interface.linktype;
+                        interfaces.insert(index, Interface { kind, snap_length: interface.snaplen });
                         None
                     }
                     PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
                         Some((packet.if_id, clip(packet.data, packet.caplen), packet.origlen))
                     }
                     PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
-                        Some((0, clip(packet.data, packet.origlen), packet.origlen))
+                        // It does not say how much was captured: as much as the interface lets, 0 for all.
+                        let most = interfaces.get(&0).map_or(0, |interface| interface.snap_length);
+                        let captured = packet.origlen.min(if most == 0 { u32::MAX } else { most });
+                        Some((0, clip(packet.data, captured), packet.origlen))
                     }
                     PcapBlockOwned::NG(_) => None,
                 };
                 if let Some((interface, frame, length)) = packet {
                     number += 1;
                     match interfaces.get(&interface) {
-                        Some(&Linktype::ETHERNET) => each(Captured { frame, length: length.into() })?,
+                        Some(Interface { kind: Linktype::ETHERNET, .. }) => {
+                            each(Captured { frame, length: length.into() })?
+                        }
                         Some(other) => bail!(
                             "packet {number} of {name} has link type {}, and octroi judges Ethernet (1): capture on one interface, \
                              not on \"any\"",
-                            other.0
+                            other.kind.0
                         ),
                         None => bail!(
                             "packet {number} of {name} was captured on interface {interface}, which the file lacks"

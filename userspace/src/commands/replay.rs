@@ -58,9 +58,11 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let mut report = Report::default();
     let mut output = BufWriter::new(io::stdout().lock());
     let mut number = 0;
+    let mut cut = Cut::default();
     packets(&args.capture, |captured| {
         number += 1;
         let (slot, verdict) = judge.judge(captured.frame)?;
+        cut.add(&captured, slot);
         let line = line(number, &captured, slot, verdict, &slots);
         if args.read.json {
             serde_json::to_writer(&mut output, &line)?;
@@ -73,7 +75,36 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     if !args.read.json {
         print(&report.text(judge.name()));
     }
-    output.flush().map_err(|error| Failure::Other(error.into()))
+    output.flush().map_err(|error| Failure::Other(error.into()))?;
+    cut.warn();
+    Ok(())
+}
+
+/// Packets of which the capture does not hold all.
+#[derive(Default)]
+struct Cut {
+    packets: u64,
+    malformed: u64,
+}
+
+impl Cut {
+    fn add(&mut self, captured: &Captured<'_>, slot: u32) {
+        if (captured.frame.len() as u64) < captured.length {
+            self.packets += 1;
+            self.malformed += u64::from(slot == slot::MALFORMED);
+        }
+    }
+
+    /// The gate would have seen all of each: what is judged here is not always what it would have judged.
+    fn warn(&self) {
+        let Self { packets, malformed } = self;
+        if *packets != 0 {
+            note(&format!(
+                "{packets} packets were captured only in part (snap length): {malformed} of them count as malformed here; \
+                 capture whole packets, as tcpdump -s 0 does"
+            ));
+        }
+    }
 }
 
 /// What judges: the kernel's program, or the same code here.
@@ -82,8 +113,10 @@ enum Judge {
     Host(Compiled),
 }
 
-/// The kernel does not take shorter frames for a test run (ETH_HLEN), nor needs longer ones to find the headers.
-const KERNEL_FRAME: std::ops::RangeInclusive<usize> = 14..=3000;
+/// The kernel does not take shorter frames for a test run (ETH_HLEN).
+const SHORTEST: usize = 14;
+/// Nor longer ones: a page less its headroom and what the kernel keeps behind a frame.
+const LONGEST: usize = 3000;
 
 impl Judge {
     fn new(engine: Option<EngineKind>, config: &Config, compiled: Compiled) -> Result<Self, Failure> {
@@ -116,21 +149,22 @@ impl Judge {
 
     /// The slot and the verdict of a frame.
     fn judge(&mut self, frame: &[u8]) -> anyhow::Result<(u32, Verdict)> {
-        match self {
-            Self::Kernel { program, .. } if KERNEL_FRAME.contains(&frame.len()) => {
-                let result = program.test_run(frame).map_err(|error| anyhow::anyhow!(error.to_string()))?;
-                Ok((result.slot, result.verdict()))
-            }
-            Self::Kernel { program, .. } if frame.len() > *KERNEL_FRAME.end() => {
-                let headers = &frame[..*KERNEL_FRAME.end()];
-                let result = program.test_run(headers).map_err(|error| anyhow::anyhow!(error.to_string()))?;
-                Ok((result.slot, result.verdict()))
-            }
-            Self::Kernel { host, .. } | Self::Host(host) => {
-                let outcome = host.judge(frame);
-                Ok((outcome.slot, outcome.verdict))
-            }
+        let by_host = |host: &Compiled, frame: &[u8]| {
+            let outcome = host.judge(frame);
+            (outcome.slot, outcome.verdict)
+        };
+        let (program, host) = match self {
+            Self::Kernel { program, host } => (program, host),
+            Self::Host(host) => return Ok(by_host(host, frame)),
+        };
+        let head = &frame[..frame.len().min(LONGEST)];
+        // Headers that go on behind what the kernel takes decide too: the engines never differ.
+        let decided_behind = head.len() < frame.len() && by_host(host, head) != by_host(host, frame);
+        if frame.len() < SHORTEST || decided_behind {
+            return Ok(by_host(host, frame));
         }
+        let result = program.test_run(head).map_err(|error| anyhow::anyhow!(error.to_string()))?;
+        Ok((result.slot, result.verdict()))
     }
 }
 

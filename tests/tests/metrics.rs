@@ -1,8 +1,8 @@
 //! Metrics before the real tools: promtool and Prometheus.
 
 use std::{
+    collections::BTreeSet,
     fs,
-    io::Write,
     net::IpAddr,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use octroi_tests::{
     command,
     gate::{Gate, METRICS_PORT},
     netns::Lab,
-    prom,
+    prom::{self, Metrics},
     wire::Sender,
 };
 
@@ -35,11 +35,6 @@ fn traffic(lab: &Lab) {
     std::thread::sleep(Duration::from_millis(200));
 }
 
-/// Starts a program, or says what to install.
-fn missing(program: &str, package: &str) -> impl Fn(std::io::Error) -> std::process::Child {
-    move |error| panic!("start {program}: {error}; install Debian's package {package}")
-}
-
 #[test]
 fn promtool_has_nothing_to_say() {
     let lab = Lab::new();
@@ -47,17 +42,31 @@ fn promtool_has_nothing_to_say() {
     traffic(&lab);
     let (_, text) = prom::get(gate.namespace(), METRICS_PORT, "/metrics").expect("the daemon answers");
     assert!(text.contains("octroi_packets_total{country=\"CN\""), "{text}");
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(missing("promtool", "prometheus"));
-    promtool.stdin.take().expect("piped").write_all(text.as_bytes()).expect("promtool reads");
-    let output = promtool.wait_with_output().expect("promtool ends");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success() && said.is_empty(), "{}\n{text}", String::from_utf8_lossy(&said));
+    let check = |arguments: &[&str]| {
+        let mut promtool = Command::new("promtool");
+        promtool.args(["check", "metrics"]).args(arguments);
+        command::run_with_input(promtool, &text, command::SHORT)
+    };
+    let plain = check(&[]);
+    assert!(plain.status.success(), "{plain}\n{text}");
+    assert_eq!((&*plain.stdout, &*plain.stderr), ("", ""), "{text}");
+
+    // With --extended, it prints how many series each metric has, and nothing else.
+    let extended = check(&["--extended"]);
+    assert!(extended.status.success() && extended.stderr.is_empty(), "{extended}\n{text}");
+    let table: Vec<Vec<&str>> =
+        extended.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(table[0], ["Metric", "Cardinality", "Percentage"], "{extended}");
+    let metrics = Metrics::parse(&text).expect("well-formed metrics");
+    let (total, rows) = table[1..].split_last().expect("a line for all metrics together");
+    assert_eq!(total, &["Total", &metrics.all().count().to_string(), "100%"]);
+    for row in rows {
+        let &[name, cardinality, percentage] = &row[..] else { panic!("{row:?} in\n{extended}") };
+        assert_eq!(cardinality, metrics.series(name).count().to_string(), "{name}");
+        assert!(percentage.ends_with('%'), "{row:?}");
+    }
+    let names: BTreeSet<&str> = metrics.all().map(|(name, ..)| name).collect();
+    assert_eq!(rows.len(), names.len(), "{extended}\n{text}");
 }
 
 #[test]
@@ -91,7 +100,7 @@ fn prometheus_shows_packets_by_country() {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap_or_else(missing("prometheus", "prometheus"));
+        .unwrap_or_else(|error| panic!("start prometheus: {error}; install Debian's package prometheus"));
     traffic(&lab);
     let deadline = Instant::now() + Duration::from_secs(30);
     let found = loop {

@@ -100,8 +100,36 @@ fn main() -> anyhow::Result<()> {
     let each = EACH as u64;
     ensure!((marked, v4, v6) == (2 * each, each, each), "expected {} marked packets", 2 * each);
 
-    println!("\noctroi explain 40.72.0.1:\n{}", gate.octroi(["explain", "40.72.0.1"]).success());
-    println!("octroi status:\n{}", gate.octroi(["status"]).success());
+    let explained = gate.octroi(["explain", "40.72.0.1"]).success();
+    println!("\noctroi explain 40.72.0.1:\n{explained}");
+    for line in [
+        "address 40.72.0.1",
+        "country CN",
+        "network AS58593",
+        "rule partner pass enforce matches matches, and decides",
+        "rule unsupported-regions drop enforce matches matches, but a rule above decided",
+        "rule handle-with-care tag enforce no country is CN (China), not among those of the rule",
+        "rule next-in-line drop observe no country is CN (China), not among those of the rule",
+        "database country embedded",
+        "database asn embedded",
+        "verdict pass: rule \"partner\"",
+    ] {
+        says(&explained, line)?;
+    }
+    let status = gate.octroi(["status"]).success();
+    println!("octroi status:\n{status}");
+    says(&status, "generation 1")?;
+    says(&status, &format!("interface {} native", pair.gate))?;
+    for (rule, action, stage) in [
+        ("partner", "pass", "enforce"),
+        ("unsupported-regions", "drop", "enforce"),
+        ("handle-with-care", "tag", "enforce"),
+        ("next-in-line", "drop", "observe"),
+    ] {
+        says(&status, &format!("rule {rule} {action} {stage} {} packets,", counted_by(rule)))?;
+    }
+    says(&status, "database country embedded,")?;
+    says(&status, "last reload")?;
     let (_, text) = prom::get(gate.namespace(), METRICS_PORT, "/metrics").map_err(anyhow::Error::msg)?;
     let shown =
         |line: &&str| line.starts_with("octroi_") && line.contains("packets_total") && !line.ends_with(" 0");
@@ -109,12 +137,24 @@ fn main() -> anyhow::Result<()> {
     for Visitor(.., rule) in &VISITORS {
         let Some((rule, verdict)) = rule else { continue };
         let packets = metrics.sum("octroi_rule_packets_total", &[("rule", rule), ("verdict", verdict)]);
-        let users = VISITORS.iter().filter(|one| one.6.is_some_and(|(name, _)| name == *rule)).count();
-        ensure!(packets == (users * EACH) as f64, "rule {rule}: {packets} packets");
+        ensure!(packets == counted_by(rule) as f64, "rule {rule}: {packets} packets");
     }
     drop(gate);
     drop(lab);
     println!("\nEverything as the policy says; daemon, programs and namespaces are gone again.");
+    Ok(())
+}
+
+/// How many packets a rule has to count.
+fn counted_by(rule: &str) -> usize {
+    let visitors = VISITORS.iter().filter(|one| one.6.is_some_and(|(name, _)| name == rule));
+    EACH * visitors.count()
+}
+
+/// Fails unless a line begins with these words, however many blanks lie between them.
+fn says(text: &str, words: &str) -> anyhow::Result<()> {
+    let begins = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ").starts_with(words);
+    ensure!(text.lines().any(begins), "no line begins with {words:?} in:\n{text}");
     Ok(())
 }
 

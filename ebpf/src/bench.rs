@@ -5,6 +5,8 @@
 //! last packet of a run.
 #![no_std]
 #![no_main]
+#![allow(missing_docs, unreachable_pub, reason = "entry points, which the kernel uses")]
+#![allow(clippy::cast_possible_truncation, reason = "numbers are mixed, so that nothing is optimised away")]
 
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},

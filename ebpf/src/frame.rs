@@ -13,6 +13,7 @@ pub struct Packet {
 const MAX_OFFSET: usize = 0x4fff;
 
 impl Packet {
+    /// The packet from `data` to `data_end`, which the caller has from its context.
     #[inline(always)]
     pub fn new(start: usize, end: usize) -> Self {
         Self { start, end }
@@ -55,7 +56,7 @@ impl Packet {
             unsafe { *start = rewrite::traffic_class(old, dscp).to_be() };
             return;
         }
-        let new = (old & 0xff00) | rewrite::type_of_service(old as u8, dscp) as u16;
+        let new = (old & 0xff00) | rewrite::type_of_service((old & 0xff) as u8, dscp) as u16;
         // SAFETY: `at` compared both bytes with the packet's end.
         let sum = u16::from_be(unsafe { *checksum });
         // SAFETY: as above.

@@ -1,6 +1,7 @@
 //! The kernel side's entry points; everything behind them is in `lib.rs`.
 #![no_std]
 #![no_main]
+#![allow(missing_docs, unreachable_pub, reason = "entry points, which the kernel uses")]
 
 use aya_ebpf::{
     bindings::{TC_ACT_UNSPEC, xdp_action},
@@ -36,7 +37,7 @@ pub fn octroi_probe(ctx: XdpContext) -> u32 {
 /// Gives the skb the mark that XDP decided on. Whatever else the packet meets at tc is not octroi's business.
 #[classifier]
 pub fn octroi_mark(ctx: TcContext) -> i32 {
-    mark::apply(ctx.skb.skb);
+    mark::apply(&ctx);
     TC_ACT_UNSPEC
 }
 

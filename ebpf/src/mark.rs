@@ -6,6 +6,7 @@
 use aya_ebpf::{
     bindings::{__sk_buff, xdp_md},
     helpers::generated::{bpf_skb_pull_data, bpf_xdp_adjust_meta},
+    programs::TcContext,
 };
 use octroi_abi::{METADATA_MAGIC, Metadata, Verdict};
 use octroi_gate::judge::judge;
@@ -28,8 +29,10 @@ pub(crate) fn hand_over(ctx: *mut xdp_md, generation: &Loaded, mark: u32) {
 
 #[inline(always)]
 fn write_metadata(ctx: *mut xdp_md, mark: u32) -> bool {
+    #[expect(clippy::cast_possible_truncation, reason = "8 bytes")]
+    const SIZE: i32 = size_of::<Metadata>() as i32;
     // SAFETY: the helper takes the context that the kernel gave us.
-    if unsafe { bpf_xdp_adjust_meta(ctx, -(size_of::<Metadata>() as i32)) } != 0 {
+    if unsafe { bpf_xdp_adjust_meta(ctx, -SIZE) } != 0 {
         return false;
     }
     // SAFETY: the context that the kernel gave us.
@@ -44,7 +47,8 @@ fn write_metadata(ctx: *mut xdp_md, mark: u32) -> bool {
 
 /// Gives the skb the mark that XDP decided on.
 #[inline(always)]
-pub fn apply(skb: *mut __sk_buff) {
+pub fn apply(ctx: &TcContext) {
+    let skb = ctx.skb.skb;
     if let Some(mark) = carried(skb).or_else(|| decided_again(skb)) {
         // SAFETY: the context that the kernel gave us; `mark` may be written there.
         unsafe { (*skb).mark = mark };

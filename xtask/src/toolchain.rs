@@ -4,7 +4,7 @@
 //! without touching it. `bpf-linker` is built into target/tools, against the LLVM of whichever rustc was found.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -23,6 +23,14 @@ pub(crate) struct Toolchain {
     rustc: PathBuf,
     /// Folders that go in front of PATH.
     path: Vec<PathBuf>,
+    llvm: u32,
+}
+
+impl fmt::Display for Toolchain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rustc, llvm) = (self.rustc.display(), self.llvm);
+        write!(f, "eBPF toolchain: {rustc} (LLVM {llvm}), bpf-linker {LINKER_VERSION} in target/tools")
+    }
 }
 
 impl Toolchain {
@@ -109,7 +117,7 @@ fn toolchain(rustc: PathBuf, tools: &Path, debian: bool, llvm: u32) -> Toolchain
     if debian {
         path.push(format!("/usr/lib/llvm-{llvm}/bin").into());
     }
-    Toolchain { rustc, path }
+    Toolchain { rustc, path, llvm }
 }
 
 /// rustup's nightly, where its source of `core` is really there (rustup may believe so wrongly).

@@ -29,6 +29,11 @@ impl Figure {
         };
         Self { median, min: values[0], max: values[values.len() - 1] }
     }
+
+    /// The same in another unit.
+    pub(crate) fn scaled(self, factor: f64) -> Self {
+        Self { median: self.median * factor, min: self.min * factor, max: self.max * factor }
+    }
 }
 
 impl std::fmt::Display for Figure {

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what octroi costs, beside what others cost in the same run on the same addresses.
 //!
 //! Times of one machine are not stable over a day, let alone between machines: the ratios within a round are what to
-//! quote. Everything runs in the real kernel; nothing is attached to an interface.
+//! quote. Everything runs in the real kernel; what is attached is attached in network namespaces made for it.
 #![expect(clippy::cast_precision_loss, reason = "times and sizes as numbers for people")]
 
 mod addresses;
@@ -9,6 +9,8 @@ mod figures;
 mod gate;
 mod kernel;
 mod lookup;
+mod pin;
+mod veth;
 mod world;
 
 use std::{fs, path::PathBuf};
@@ -27,7 +29,7 @@ struct Arguments {
     /// Where the report goes, as JSON.
     #[arg(long)]
     output: PathBuf,
-    /// Under a minute: fewer packets, fewer rounds.
+    /// About a minute: fewer packets, fewer rounds.
     #[arg(long)]
     quick: bool,
 }
@@ -37,6 +39,7 @@ struct Report {
     machine: Machine,
     lookup: Vec<Lookup>,
     gate: Vec<Gate>,
+    veth: Vec<veth::Veth>,
 }
 
 /// Where it was measured.
@@ -84,7 +87,10 @@ fn main() -> anyhow::Result<()> {
     }
     show_gates(&gate);
 
-    let report = Report { machine, lookup, gate };
+    let veth = veth::measure(arguments.quick)?;
+    veth::show(&veth);
+
+    let report = Report { machine, lookup, gate, veth };
     let text = serde_json::to_string_pretty(&report)?;
     fs::write(&arguments.output, text + "\n")
         .with_context(|| format!("write {}", arguments.output.display()))?;

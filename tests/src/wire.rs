@@ -20,6 +20,8 @@ pub const LONGEST_FLOOD: Duration = Duration::from_secs(60);
 const BATCH: usize = 64;
 /// The longest frame that is received whole: IPv4's longest packet with Ethernet header and two tags.
 const LONGEST_FRAME: usize = 65536 + 22;
+/// What may wait for a receiving end that is slower than the sender, in bytes: more than a veth device's ring holds.
+static SEND_BUFFER: libc::c_int = 16 << 20;
 /// What waits for a receiver until it is asked, in bytes.
 const RECEIVE_BUFFER: libc::c_int = 64 << 20;
 
@@ -57,6 +59,23 @@ impl Sender {
     pub fn new(namespace: &Namespace, device: &str) -> Sender {
         // Protocol 0: it receives nothing, so that nothing piles up.
         Sender { socket: open(namespace, device, 0), device: device.to_owned() }
+    }
+
+    /// Lets floods try again at once, instead of sleeping once a few hundred frames wait for the receiving end, so that
+    /// it always has something to do.
+    ///
+    /// # Panics
+    /// Without CAP_NET_ADMIN.
+    pub fn without_waiting(self) -> Sender {
+        let length = libc::socklen_t::try_from(size_of_val(&SEND_BUFFER)).expect("4");
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE);
+        // SAFETY: `length` is the size of the value, which is only read.
+        let result = unsafe {
+            libc::setsockopt(self.socket.as_raw_fd(), level, option, (&raw const SEND_BUFFER).cast(), length)
+        };
+        let error = io::Error::last_os_error();
+        assert_eq!(result, 0, "let a sender on {} have {SEND_BUFFER} bytes: {error}", self.device);
+        self
     }
 
     /// Sends one frame: at least 14 bytes (the kernel sends none shorter), at most the device's MTU and the headers.

@@ -6,10 +6,12 @@
 
 mod addresses;
 mod figures;
+mod flip;
 mod gate;
 mod kernel;
 mod lookup;
 mod pin;
+mod stamps;
 mod veth;
 mod world;
 
@@ -40,6 +42,7 @@ struct Report {
     lookup: Vec<Lookup>,
     gate: Vec<Gate>,
     veth: Vec<veth::Veth>,
+    flip: flip::Flip,
 }
 
 /// Where it was measured.
@@ -90,7 +93,10 @@ fn main() -> anyhow::Result<()> {
     let veth = veth::measure(arguments.quick)?;
     veth::show(&veth);
 
-    let report = Report { machine, lookup, gate, veth };
+    let flip = flip::measure(arguments.quick)?;
+    flip::show(&flip);
+
+    let report = Report { machine, lookup, gate, veth, flip };
     let text = serde_json::to_string_pretty(&report)?;
     fs::write(&arguments.output, text + "\n")
         .with_context(|| format!("write {}", arguments.output.display()))?;

@@ -1,6 +1,6 @@
 //! One interface: attaching programs to it, updating them, and naming whatever stands in the way.
 
-use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, time::Instant};
 
 use aya::programs::{
     XdpMode,
@@ -53,7 +53,10 @@ impl Slot<'_> {
         let link = PinnedLink::from_pin(self.pin()).map_err(|error| failed(with_sources(&error)))?;
         let link: XdpLink = FdLink::from(link).try_into().map_err(|error| failed(with_sources(&error)))?;
         let xdp = program.gate(frags)?;
+        let started = Instant::now();
         let id = xdp.attach_to_link(link).map_err(|error| failed(with_sources(&error)))?;
+        let microseconds = started.elapsed().as_micros();
+        tracing::info!(interface = self.name, microseconds, "stepped to the new program");
         // Its pin alone keeps the link: a descriptor that the program kept would hold it after the pin is removed.
         xdp.take_link(id).map(drop).map_err(|error| failed(with_sources(&error)))
     }

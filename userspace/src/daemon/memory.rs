@@ -7,7 +7,7 @@
 const OWN_MAPPING: libc::c_int = 128 << 10;
 
 /// Prepares the allocator, before there are threads.
-pub(super) fn prepare() {
+pub fn prepare() {
     #[cfg(target_env = "gnu")]
     for (parameter, value) in [(libc::M_MMAP_THRESHOLD, OWN_MAPPING), (libc::M_ARENA_MAX, 2)] {
         // SAFETY: takes numbers only, and a value that glibc does not like changes nothing.
@@ -16,7 +16,7 @@ pub(super) fn prepare() {
 }
 
 /// Databases and tables are large while they are compiled, and not needed afterwards: gives what is free to the kernel.
-pub(super) fn give_back() {
+pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: the call has no precondition; it returns free memory of the allocator to the kernel.
     unsafe {

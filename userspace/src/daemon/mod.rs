@@ -3,7 +3,7 @@
 pub mod control;
 pub mod engine;
 mod live;
-mod memory;
+pub mod memory;
 mod service;
 pub mod status;
 

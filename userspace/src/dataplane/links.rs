@@ -144,10 +144,27 @@ impl Dataplane {
     /// # Errors
     /// When it cannot be loaded or some interface does not take it; then the old one runs on everywhere.
     pub fn replace(&mut self, compiled: &Compiled) -> Result<(), DataplaneError> {
+        let new = self.beside(compiled)?;
+        self.switch(new)
+    }
+
+    /// Loads a generation beside the running one.
+    ///
+    /// # Errors
+    /// When it cannot be loaded.
+    pub fn beside(&self, compiled: &Compiled) -> Result<Program, DataplaneError> {
         let (mut new, _) =
             Program::load(&self.pins.scratch()?, compiled, Some(&self.counters), self.options)?;
         // What it has learnt about drivers holds on: the tc program must not lose marks until it is learnt again.
         new.set_metadata_refused(self.current.metadata_refused());
+        Ok(new)
+    }
+
+    /// Steps to a generation that was loaded beside this one, on every interface.
+    ///
+    /// # Errors
+    /// When some interface does not take it; then the old one runs on everywhere.
+    pub fn switch(&mut self, mut new: Program) -> Result<(), DataplaneError> {
         self.forget_vanished()?;
         let stepped = self.step(&mut new);
         if stepped.is_err() {

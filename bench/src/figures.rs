@@ -41,3 +41,55 @@ impl std::fmt::Display for Figure {
         f.pad(&format!("{:.1} ({:.1}–{:.1})", self.median, self.min, self.max))
     }
 }
+
+/// A curve through points `(n, value)`, by least squares.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Curve {
+    /// `a·n^b`, fitted to the logarithms: a line where both axes are logarithmic.
+    Power(f64, f64),
+    /// `a + b/n`: what each of n costs, and what is there once.
+    Share(f64, f64),
+}
+
+impl Curve {
+    /// Fits a power.
+    pub(crate) fn power(points: &[(f64, f64)]) -> Self {
+        // A time below a tenth of a nanosecond is noise.
+        let (a, b) = line(points.iter().map(|&(n, value)| (n.ln(), value.max(0.1).ln())));
+        Self::Power(a.exp(), b)
+    }
+
+    /// Fits a share.
+    pub(crate) fn share(points: &[(f64, f64)]) -> Self {
+        let (a, b) = line(points.iter().map(|&(n, value)| (1.0 / n, value)));
+        Self::Share(a, b)
+    }
+
+    /// Its value at n.
+    pub(crate) fn at(self, n: f64) -> f64 {
+        match self {
+            Self::Power(a, b) => a * n.powf(b),
+            Self::Share(a, b) => a + b / n,
+        }
+    }
+}
+
+impl std::fmt::Display for Curve {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Power(a, b) => write!(f, "{a:.3}·n^{b:.2}"),
+            Self::Share(a, b) => write!(f, "{a:.2} + {b:.0}/n"),
+        }
+    }
+}
+
+/// The line `a + b·x` with the least squares; flat through fewer than two points.
+fn line(points: impl Iterator<Item = (f64, f64)> + Clone) -> (f64, f64) {
+    let count = points.clone().count().max(1) as f64;
+    let x = points.clone().map(|point| point.0).sum::<f64>() / count;
+    let y = points.clone().map(|point| point.1).sum::<f64>() / count;
+    let spread: f64 = points.clone().map(|point| (point.0 - x).powi(2)).sum();
+    let common: f64 = points.map(|point| (point.0 - x) * (point.1 - y)).sum();
+    let b = if spread > 0.0 { common / spread } else { 0.0 };
+    (y - b * x, b)
+}

@@ -7,7 +7,7 @@ use crate::{
     addresses::{Distribution, draw},
     figures::Figure,
     kernel::Kernel,
-    world::{World, starts, wide},
+    world::{GLOBAL_V6, World, starts, wide},
 };
 
 /// One line of the report.
@@ -27,7 +27,7 @@ pub(crate) struct Gate {
 pub(crate) fn set_addresses(kernel: &mut Kernel, world: &World) -> anyhow::Result<()> {
     let v4 = starts(&wide(&world.v4));
     kernel.set_v4(&draw(Distribution::Intervals, &v4, 0, u32::MAX.into()))?;
-    kernel.set_v6(&draw(Distribution::Intervals, &starts(&world.v6), 0x2000 << 112, (0x4000 << 112) - 1))
+    kernel.set_v6(&draw(Distribution::Intervals, &starts(&world.v6), GLOBAL_V6.0, GLOBAL_V6.1))
 }
 
 /// Measures programs on the addresses set before.
@@ -58,4 +58,12 @@ pub(crate) fn measure(
         }));
     }
     Ok(lines)
+}
+
+/// Prints the section.
+pub(crate) fn show(lines: &[Gate]) {
+    println!("\n{:<12} {:<8} {:<7} {:>24}", "program", "verdict", "family", "ns beyond a return");
+    for line in lines {
+        println!("{:<12} {:<8} {:<7} {:>24}", line.program, line.verdict, line.family, line.ns);
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
     addresses::{Distribution, draw},
     figures::Figure,
     kernel::{Filled, Kernel},
-    world::{World, starts, wide},
+    world::{GLOBAL_V6, World, starts, wide},
 };
 
 /// One line of the report.
@@ -29,12 +29,90 @@ pub(crate) struct Lookup {
 }
 
 /// A family, and the programs that look its addresses up: the one that only takes the address first, octroi's second.
-struct Family {
-    name: &'static str,
-    programs: &'static [(&'static str, &'static str)],
+pub(crate) struct Family {
+    /// `ipv4`, `ipv6`.
+    pub(crate) name: &'static str,
+    programs: Vec<(&'static str, &'static str)>,
     starts: Vec<u128>,
     first: u128,
     last: u128,
+}
+
+/// A structure against octroi, over rounds.
+pub(crate) struct Compared {
+    /// As in [`Lookup`].
+    pub(crate) structure: &'static str,
+    /// As in [`Lookup`].
+    pub(crate) ns: Figure,
+    /// As in [`Lookup`].
+    pub(crate) ratio: Figure,
+}
+
+impl Family {
+    /// Both families of a world, with programs for octroi and these rivals.
+    pub(crate) fn both(world: &World, rivals: &[&str]) -> [Self; 2] {
+        const V4: [(&str, &str); 4] =
+            [("none", "v4_none"), ("octroi", "v4_octroi"), ("lpm", "v4_lpm"), ("dir-24-8", "v4_dir24")];
+        const V6: [(&str, &str); 3] = [("none", "v6_none"), ("octroi", "v6_octroi"), ("lpm", "v6_lpm")];
+        let chosen = |all: &[(&'static str, &'static str)]| {
+            let chosen =
+                all.iter().filter(|(name, _)| ["none", "octroi"].contains(name) || rivals.contains(name));
+            chosen.copied().collect()
+        };
+        let v4 = starts(&wide(&world.v4));
+        let (first, last) = GLOBAL_V6;
+        [
+            Self { name: "ipv4", programs: chosen(&V4), starts: v4, first: 0, last: u32::MAX.into() },
+            Self { name: "ipv6", programs: chosen(&V6), starts: starts(&world.v6), first, last },
+        ]
+    }
+
+    /// Verifies the programs.
+    pub(crate) fn prepare(&self, kernel: &mut Kernel) -> anyhow::Result<()> {
+        self.programs.iter().try_for_each(|(_, program)| kernel.prepare(program))
+    }
+
+    /// Measures octroi and its rivals in turn on the same addresses, and compares what they answer.
+    pub(crate) fn compare(
+        &self,
+        kernel: &mut Kernel,
+        world: &World,
+        distribution: Distribution,
+        packets: u32,
+        rounds: usize,
+    ) -> anyhow::Result<Vec<Compared>> {
+        let addresses = draw(distribution, &self.starts, self.first, self.last);
+        let v4 = self.name == "ipv4";
+        if v4 {
+            kernel.set_v4(&addresses)?
+        } else {
+            kernel.set_v6(&addresses)?
+        }
+        let asked = addresses.iter().take(packets as usize);
+        let expected: u64 = asked.map(|&address| u64::from(class(world, v4, address))).sum();
+        let mut times: Vec<Vec<f64>> = vec![Vec::new(); self.programs.len()];
+        for _ in 0..rounds {
+            for ((structure, program), times) in self.programs.iter().zip(&mut times) {
+                let timed = kernel.run(program, packets, 0)?;
+                ensure!(
+                    *structure == "none" || timed.sum == expected,
+                    "{program} answers otherwise than octroi in user space: {} instead of {expected}, {}",
+                    timed.sum,
+                    distribution.as_str()
+                );
+                times.push(timed.ns);
+            }
+        }
+        let net = |n: usize| {
+            (0..rounds).map(move |round| (n, round)).map(|(n, round)| times[n][round] - times[0][round])
+        };
+        let lines = self.programs.iter().enumerate().skip(1).map(|(n, &(structure, _))| Compared {
+            structure,
+            ns: Figure::of(net(n)),
+            ratio: Figure::of(net(n).zip(net(1)).map(|(own, octroi)| own / octroi.max(0.1))),
+        });
+        Ok(lines.collect())
+    }
 }
 
 /// Measures every structure on every distribution.
@@ -45,82 +123,22 @@ pub(crate) fn measure(
     packets: u32,
     rounds: usize,
 ) -> anyhow::Result<Vec<Lookup>> {
-    let families = [
-        Family {
-            name: "ipv4",
-            programs: &[
-                ("none", "v4_none"),
-                ("octroi", "v4_octroi"),
-                ("lpm", "v4_lpm"),
-                ("dir-24-8", "v4_dir24"),
-            ],
-            starts: starts(&wide(&world.v4)),
-            first: 0,
-            last: u32::MAX.into(),
-        },
-        Family {
-            name: "ipv6",
-            programs: &[("none", "v6_none"), ("octroi", "v6_octroi"), ("lpm", "v6_lpm")],
-            starts: starts(&world.v6),
-            first: 0x2000 << 112,
-            last: (0x4000 << 112) - 1,
-        },
-    ];
     let mut lines = Vec::new();
-    for family in &families {
-        for (_, program) in family.programs {
-            kernel.prepare(program)?;
-        }
+    for family in &Family::both(world, &["lpm", "dir-24-8"]) {
+        family.prepare(kernel)?;
         for distribution in Distribution::ALL {
-            lines.extend(distributed(kernel, world, family, distribution, lpm, packets, rounds)?);
+            let compared = family.compare(kernel, world, distribution, packets, rounds)?;
+            lines.extend(compared.into_iter().map(|Compared { structure, ns, ratio }| Lookup {
+                structure,
+                family: family.name,
+                distribution: distribution.as_str(),
+                ns,
+                ratio,
+                bytes: bytes(structure, family.name == "ipv4", world, lpm),
+            }));
         }
     }
     Ok(lines)
-}
-
-fn distributed(
-    kernel: &mut Kernel,
-    world: &World,
-    family: &Family,
-    distribution: Distribution,
-    lpm: [Filled; 2],
-    packets: u32,
-    rounds: usize,
-) -> anyhow::Result<Vec<Lookup>> {
-    let addresses = draw(distribution, &family.starts, family.first, family.last);
-    let v4 = family.name == "ipv4";
-    if v4 {
-        kernel.set_v4(&addresses)?
-    } else {
-        kernel.set_v6(&addresses)?
-    }
-    let asked = addresses.iter().take(packets as usize);
-    let expected: u64 = asked.map(|&address| u64::from(class(world, v4, address))).sum();
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); family.programs.len()];
-    for _ in 0..rounds {
-        for ((structure, program), times) in family.programs.iter().zip(&mut times) {
-            let timed = kernel.run(program, packets, 0)?;
-            ensure!(
-                *structure == "none" || timed.sum == expected,
-                "{program} answers otherwise than octroi in user space: {} instead of {expected}, {}",
-                timed.sum,
-                distribution.as_str()
-            );
-            times.push(timed.ns);
-        }
-    }
-    let net = |n: usize| {
-        (0..rounds).map(move |round| (n, round)).map(|(n, round)| times[n][round] - times[0][round])
-    };
-    let lines = family.programs.iter().enumerate().skip(1).map(|(n, &(structure, _))| Lookup {
-        structure,
-        family: family.name,
-        distribution: distribution.as_str(),
-        ns: Figure::of(net(n)),
-        ratio: Figure::of(net(n).zip(net(1)).map(|(own, octroi)| own / octroi.max(0.1))),
-        bytes: bytes(structure, v4, world, lpm),
-    });
-    Ok(lines.collect())
 }
 
 fn bytes(structure: &str, v4: bool, world: &World, lpm: [Filled; 2]) -> Option<u64> {
@@ -141,5 +159,24 @@ fn class(world: &World, v4: bool, address: u128) -> u32 {
         world.compiled.class_v4(u32::try_from(address).expect("an IPv4 address"))
     } else {
         world.compiled.class_v6(half(address >> 64), half(address))
+    }
+}
+
+/// Prints the section.
+pub(crate) fn show(lines: &[Lookup]) {
+    println!(
+        "{:<7} {:<24} {:<10} {:>22} {:>24} {:>10}",
+        "family", "addresses", "structure", "ns a look-up", "× octroi", "MB"
+    );
+    for line in lines {
+        println!(
+            "{:<7} {:<24} {:<10} {:>22} {:>24} {:>10}",
+            line.family,
+            line.distribution,
+            line.structure,
+            line.ns,
+            line.ratio,
+            line.bytes.map_or("-".to_owned(), |bytes| format!("{:.2}", bytes as f64 / 1e6))
+        );
     }
 }

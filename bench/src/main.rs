@@ -8,41 +8,87 @@ mod addresses;
 mod figures;
 mod flip;
 mod gate;
+mod goals;
+mod growth;
 mod kernel;
+mod load;
 mod lookup;
 mod pin;
+mod plot;
+mod rivals;
+mod rules;
+mod sample;
 mod stamps;
+mod synthetic;
 mod veth;
 mod world;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::{gate::Gate, kernel::Kernel, lookup::Lookup, world::World};
+use crate::{
+    gate::Gate, goals::Goal, growth::Intervals, kernel::Kernel, load::Load, lookup::Lookup, rules::Rules,
+    sample::Sample, world::World,
+};
 
 #[derive(Parser)]
 struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Measures everything.
+    Report(Options),
+    /// Measures one load, for the report.
+    #[command(subcommand)]
+    Sample(Sample),
+}
+
+#[derive(Args)]
+struct Options {
     /// The eBPF object with the measuring programs.
     #[arg(long)]
     object: PathBuf,
-    /// Where the report goes, as JSON.
+    /// A country database.
+    #[arg(long)]
+    database: PathBuf,
+    /// The folder for report.json and report.svg.
     #[arg(long)]
     output: PathBuf,
-    /// About a minute: fewer packets, fewer rounds.
+    /// About a minute: fewer packets, fewer rounds, no world of 4 million intervals.
     #[arg(long)]
     quick: bool,
 }
 
+/// All that was measured.
 #[derive(Serialize)]
-struct Report {
+pub(crate) struct Report {
     machine: Machine,
     lookup: Vec<Lookup>,
     gate: Vec<Gate>,
     veth: Vec<veth::Veth>,
     flip: flip::Flip,
+    load: Vec<Load>,
+    growth: Vec<Growth>,
+    goals: Vec<Goal>,
+    /// IPv4 and IPv6 runs of the embedded country table under a policy that counts every country apart.
+    country: [usize; 2],
+}
+
+/// What grows.
+#[derive(Serialize)]
+#[serde(tag = "of", rename_all = "snake_case")]
+enum Growth {
+    Intervals(Intervals),
+    Rules(Rules),
 }
 
 /// Where it was measured.
@@ -58,13 +104,20 @@ const PASS: &str = "";
 const TAG: &str = "[[rule]]\nname = \"all\"\nsource = { any = true }\naction = \"tag\"\ndscp = \"CS1\"\n";
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let (packets, rounds) = if arguments.quick { (1 << 18, 3) } else { (1 << 20, 7) };
+    match Arguments::parse().verb {
+        Verb::Report(options) => report(&options),
+        Verb::Sample(sample) => sample.run(),
+    }
+}
+
+fn report(options: &Options) -> anyhow::Result<()> {
+    let (packets, rounds) = if options.quick { (1 << 18, 3) } else { (1 << 20, 7) };
+    let object = &options.object;
     let machine = Machine::here()?;
     println!("{}, Linux {}; {packets} packets a run, {rounds} rounds", machine.cpu, machine.kernel);
 
     let world = World::new(DROP)?;
-    let mut kernel = Kernel::load(&arguments.object, &world, true)?;
+    let mut kernel = Kernel::load(object, &world, true)?;
     let lpm = kernel.fill_lpm(&world)?;
     println!(
         "{} IPv4 and {} IPv6 intervals; for the LPM trie {} and {} prefixes, filled in {:.1} and {:.1} s\n",
@@ -76,32 +129,82 @@ fn main() -> anyhow::Result<()> {
         lpm[1].seconds
     );
     let lookup = lookup::measure(&mut kernel, &world, lpm, packets, rounds)?;
-    show_lookups(&lookup);
+    lookup::show(&lookup);
 
-    gate::set_addresses(&mut kernel, &world)?;
+    let gate = gates(object, kernel, &world, packets, rounds)?;
+    gate::show(&gate);
+
+    let veth = veth::measure(options.quick)?;
+    veth::show(&veth);
+
+    let flip = flip::measure(options.quick)?;
+    flip::show(&flip);
+
+    let load = load::measure(&options.database, lpm, rounds)?;
+    load::show(&load);
+
+    let rules = rules::measure(object, packets, rounds)?;
+    rules::show(&rules);
+
+    let mut intervals = Vec::new();
+    for size in growth::sizes(options.quick) {
+        intervals.extend(growth::measure(object, &world, size, packets / 4, rounds.min(5))?);
+    }
+    growth::show(&intervals);
+
+    let growth = intervals.into_iter().map(Growth::Intervals).chain(rules.into_iter().map(Growth::Rules));
+    let country = [world.v4.len(), world.v6.len()];
+    let growth = growth.collect();
+    let mut report = Report { machine, lookup, gate, veth, flip, load, growth, goals: Vec::new(), country };
+    report.goals = goals::all(&report);
+    goals::show(&report.goals);
+    report.write(&options.output)
+}
+
+/// The whole gate under a policy of each verdict, the first of them loaded already.
+fn gates(
+    object: &Path,
+    mut kernel: Kernel,
+    world: &World,
+    packets: u32,
+    rounds: usize,
+) -> anyhow::Result<Vec<Gate>> {
+    gate::set_addresses(&mut kernel, world)?;
     let parts = ["gate_parse", "gate_lookup", "gate_octroi", "gate_lpm"];
     let mut gate = gate::measure(&mut kernel, "drop", &parts, packets, rounds)?;
     drop(kernel);
     for (verdict, policy) in [("pass", PASS), ("tag", TAG)] {
         let world = World::new(policy)?;
-        let mut kernel = Kernel::load(&arguments.object, &world, false)?;
+        let mut kernel = Kernel::load(object, &world, false)?;
         gate::set_addresses(&mut kernel, &world)?;
         gate.extend(gate::measure(&mut kernel, verdict, &["gate_octroi"], packets, rounds)?);
     }
-    show_gates(&gate);
+    Ok(gate)
+}
 
-    let veth = veth::measure(arguments.quick)?;
-    veth::show(&veth);
+impl Report {
+    fn intervals(&self) -> impl Iterator<Item = &Intervals> {
+        self.growth.iter().filter_map(|line| match line {
+            Growth::Intervals(line) => Some(line),
+            Growth::Rules(_) => None,
+        })
+    }
 
-    let flip = flip::measure(arguments.quick)?;
-    flip::show(&flip);
+    fn rules(&self) -> impl Iterator<Item = &Rules> {
+        self.growth.iter().filter_map(|line| match line {
+            Growth::Rules(line) => Some(line),
+            Growth::Intervals(_) => None,
+        })
+    }
 
-    let report = Report { machine, lookup, gate, veth, flip };
-    let text = serde_json::to_string_pretty(&report)?;
-    fs::write(&arguments.output, text + "\n")
-        .with_context(|| format!("write {}", arguments.output.display()))?;
-    println!("\nwritten to {}", arguments.output.display());
-    Ok(())
+    fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let (json, svg) = (folder.join("report.json"), folder.join("report.svg"));
+        fs::write(&json, serde_json::to_string_pretty(self)? + "\n")
+            .with_context(|| format!("write {}", json.display()))?;
+        plot::draw(self, &svg)?;
+        println!("\nwritten to {} and {}", json.display(), svg.display());
+        Ok(())
+    }
 }
 
 impl Machine {
@@ -113,30 +216,5 @@ impl Machine {
             cpu: model.map_or("unknown processor", |(_, name)| name).trim().to_owned(),
             kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         })
-    }
-}
-
-fn show_lookups(lines: &[Lookup]) {
-    println!(
-        "{:<7} {:<24} {:<10} {:>22} {:>24} {:>10}",
-        "family", "addresses", "structure", "ns a look-up", "× octroi", "MB"
-    );
-    for line in lines {
-        println!(
-            "{:<7} {:<24} {:<10} {:>22} {:>24} {:>10}",
-            line.family,
-            line.distribution,
-            line.structure,
-            line.ns,
-            line.ratio,
-            line.bytes.map_or("-".to_owned(), |bytes| format!("{:.2}", bytes as f64 / 1e6))
-        );
-    }
-}
-
-fn show_gates(lines: &[Gate]) {
-    println!("\n{:<12} {:<8} {:<7} {:>24}", "program", "verdict", "family", "ns beyond a return");
-    for line in lines {
-        println!("{:<12} {:<8} {:<7} {:>24}", line.program, line.verdict, line.family, line.ns);
     }
 }

@@ -44,6 +44,9 @@ impl World {
     }
 }
 
+/// First and last address of 2000::/3: all that IPv6 databases speak about.
+pub(crate) const GLOBAL_V6: (u128, u128) = (0x2000 << 112, (0x4000 << 112) - 1);
+
 /// A run's addresses as prefixes: base, length, class.
 pub(crate) type Prefix = (u128, u32, u16);
 

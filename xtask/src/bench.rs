@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context, bail};
 
 use crate::{
-    build,
+    build, fetch,
     packages::{ensure, is_root},
     shell::run as command,
 };
@@ -24,22 +24,19 @@ pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<()> {
     if !is_root() {
         bail!("the benchmark loads programs into the kernel: run `cargo xtask bench` as root");
     }
-    crate::test::mount_bpffs()?;
     ensure(&PROGRAMS)?;
+    crate::test::mount_bpffs()?;
+    let database = fetch::country(root)?;
     let octroi = build::build(root, true)?;
     let object = build::ebpf(root, "bench")?;
     let folder = root.join("target/bench");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     let mut bench = Command::new("cargo");
     bench.env("OCTROI_BIN", octroi);
-    let profile = ["--profile", "measure"];
-    bench.args(["run", "--locked", "--quiet"]).args(profile).args([
-        "--package",
-        "octroi-bench",
-        "--",
-        "--object",
-    ]);
-    bench.arg(object).arg("--output").arg(folder.join("report.json"));
+    let run =
+        ["run", "--locked", "--quiet", "--profile", "measure", "--package", "octroi-bench", "--", "report"];
+    bench.args(run);
+    bench.arg("--object").arg(object).arg("--database").arg(database).arg("--output").arg(folder);
     if quick {
         bench.arg("--quick");
     }

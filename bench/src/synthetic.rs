@@ -98,3 +98,25 @@ fn classed(random: &mut fastrand::Rng, starts: Vec<u128>, classes: u16) -> Vec<(
     };
     starts.into_iter().map(|start| (start, class())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{V4, V6, boundaries};
+
+    #[test]
+    fn worlds_smaller_and_larger_than_the_real_one_have_as_many_runs_as_asked_for() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let v4: Vec<(u128, u16)> =
+            (0..200).map(|n| (n << 24, u16::try_from(n % 2).expect("a bit"))).collect();
+        let v6: Vec<(u128, u16)> =
+            (0..200).map(|n| (0x2000 << 112 | n << 96, u16::try_from(n % 2).expect("a bit"))).collect();
+        for count in [50, 5_000] {
+            for starts in [boundaries(&mut random, &v4, &V4, count), boundaries(&mut random, &v6, &V6, count)]
+            {
+                assert_eq!(starts.len(), count);
+                assert_eq!(starts[0], 0);
+                assert!(starts.is_sorted_by(|a, b| a < b));
+            }
+        }
+    }
+}

@@ -8,7 +8,10 @@ use aya::{
     programs::{TestRun, TestRunOptions, Xdp},
 };
 use octroi::dataplane::{bpffs::Scratch, object::Object};
-use octroi_abi::bench::{ADDRESSES, Run, V6_FRAME, name};
+use octroi_abi::{
+    Constants,
+    bench::{ADDRESSES, Run, V6_FRAME, name},
+};
 use octroi_gate::corpus::build::udp;
 
 use crate::world::{World, dir_24_8, prefixes, wide};
@@ -39,6 +42,15 @@ pub(crate) struct Filled {
 impl Kernel {
     /// Loads the measuring programs in `object` with a world. `rivals`: DIR-24-8 too; the LPM tries are filled apart.
     pub(crate) fn load(object: &Path, world: &World, rivals: bool) -> anyhow::Result<Self> {
+        Self::load_with(object, world, rivals, world.compiled.constants())
+    }
+
+    /// The same with the tables in parts, so that each read from one looks a map up first.
+    pub(crate) fn load_in_parts(object: &Path, world: &World) -> anyhow::Result<Self> {
+        Self::load_with(object, world, false, Constants { parts: 1, ..world.compiled.constants() })
+    }
+
+    fn load_with(object: &Path, world: &World, rivals: bool, constants: Constants) -> anyhow::Result<Self> {
         let bytes = fs::read(object).with_context(|| format!("read {}", object.display()))?;
         let scratch = Scratch::apart(Path::new("/sys/fs/bpf"))?;
         let (dir24, dir8) = if rivals { dir_24_8(&world.v4)? } else { (vec![0; 8], vec![0; 8]) };
@@ -52,7 +64,6 @@ impl Kernel {
             (name::DIR_24, &dir24),
             (name::DIR_8, &dir8),
         ];
-        let constants = world.compiled.constants();
         let object = Object::load(&bytes, &scratch, &world.compiled, &constants, None, &more)?;
         let mut kernel = Self { object };
         kernel.set(6, world.unknown().into())?;

@@ -123,7 +123,7 @@ pub struct Constants {
     pub other_v6: u32,
     /// Entry where a look-up goes on in a /64 that is divided further.
     pub divided_v6: u32,
-    /// 1: classes have two bytes in both images; 0: one.
+    /// 1: there are leaves whose classes have two bytes; 0: there are none.
     pub wide: u32,
     /// Last byte offset at which a read from the IPv4 image may start; the image goes on for [`TABLE_PAD`] bytes.
     pub limit_v4: u32,

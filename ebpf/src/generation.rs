@@ -206,13 +206,8 @@ impl At {
 
 impl Place for At {
     #[inline(always)]
-    fn u8(&self) -> u8 {
-        self.load(0)
-    }
-
-    #[inline(always)]
-    fn u16(&self) -> u16 {
-        self.load(0)
+    fn u8(&self, offset: u32) -> u8 {
+        self.load(offset)
     }
 
     #[inline(always)]

@@ -7,13 +7,12 @@
 //! ```text
 //! entry: u32 = s:5 | base/4:25 | list:1 | special:1      what it names lies at byte base
 //!   node      2^s entries: the next s bits of the key choose one
-//!   leaf      u32 = span:16 | first:16, then span + 1 classes: the next s bits of the key, less `first`, choose one;
-//!             what lies outside of that window has the last class
+//!   leaf      u32 = wide:1 | span:15 | first:16, then span + 1 classes: the next s bits of the key, less `first`, choose
+//!             one; what lies outside of that window has the last class; a class has one byte, or two where wide is 1
 //! the root is 2^16 entries (IPv4) or 2^15 (IPv6) that name nodes; STEPS_V4 or STEPS_V6 nodes further down is a leaf, or:
 //!   special   list 0: a node, and what its entries name may be special again
 //!             list 1: s + 1 words, each (start within the cell) << 16 | class, ascending, the first with start 0; word
 //!             u32 for IPv4, u64 for IPv6; only where that many bits tell all starts apart
-//! classes have one byte each, or two where an image is wide
 //! ```
 //!
 //! IPv6 addresses outside 2000::/3 start at a special entry of their own, with all their 128 bits. So do those in a /64
@@ -38,16 +37,14 @@ pub trait Image {
     /// well-made image leads to.
     fn at(&self, at: u32) -> Self::Place;
 
-    /// Whether classes have two bytes.
+    /// Whether there are wide leaves.
     fn wide(&self) -> bool;
 }
 
 /// A place in an image, after which the image goes on for [`octroi_abi::TABLE_PAD`] bytes at least.
 pub trait Place {
-    /// The byte here.
-    fn u8(&self) -> u8;
-    /// The 16-bit number here.
-    fn u16(&self) -> u16;
+    /// The byte `offset` bytes further on.
+    fn u8(&self, offset: u32) -> u8;
     /// The 32-bit number `offset` bytes further on.
     fn u32(&self, offset: u32) -> u32;
     /// The 64-bit number `offset` bytes further on.
@@ -138,13 +135,16 @@ fn descend<I: Image, const WORD: u32, const BITS: u32, const STEPS: usize>(
 fn leaf<I: Image>(image: &I, entry: u32, key: u64) -> u32 {
     let base = entry & BASE;
     let header = image.at(base).u32(0);
-    let (first, span) = (header & 0xffff, header >> 16);
+    let (first, span) = (header & 0xffff, header >> 16 & 0x7fff);
     let number = least(index(key, entry >> 27).wrapping_sub(first), span);
-    if image.wide() {
-        image.at(base + 4 + number * 2).u16().into()
-    } else {
-        image.at(base + 4 + number).u8().into()
+    if !image.wide() {
+        return image.at(base + 4 + number).u8(0).into();
     }
+    let wide = header >> 31;
+    let place = image.at(base + 4 + (number << wide));
+    let class = u32::from(place.u8(0)) | u32::from(place.u8(1)) << 8;
+    // 0xffff, or 0xff: what a narrow leaf has behind the class is another one.
+    class & (0xffff >> (8 - 8 * wide))
 }
 
 /// What a special entry comes to, with a key of 128 bits.
@@ -217,7 +217,7 @@ fn sign(number: u64) -> u64 {
 pub struct Bytes<'a> {
     /// The image, with its padding.
     pub image: &'a [u8],
-    /// Whether classes have two bytes.
+    /// Whether there are wide leaves.
     pub wide: bool,
 }
 
@@ -234,12 +234,8 @@ impl<'a> Image for Bytes<'a> {
 }
 
 impl Place for &[u8] {
-    fn u8(&self) -> u8 {
-        self.first().copied().unwrap_or(0)
-    }
-
-    fn u16(&self) -> u16 {
-        self.first_chunk().map_or(0, |&bytes| u16::from_le_bytes(bytes))
+    fn u8(&self, offset: u32) -> u8 {
+        self.get(offset as usize).copied().unwrap_or(0)
     }
 
     fn u32(&self, offset: u32) -> u32 {

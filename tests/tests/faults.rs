@@ -224,9 +224,10 @@ fn two_daemons_do_not_share_pins() {
     let text = fs::read_to_string(second.config()).expect("the configuration");
     fs::write(second.config(), text.replace(":9462", ":9463")).expect("a file of ours");
     refused(&second.run_to_end(), &["another octroi uses these pins"]);
+    refused(&second.octroi(["detach", "--all"]), &["another octroi uses these pins"]);
     assert!(!lets_china_in(&lab, lab.pair()));
-    // The second gate's end looks for pins that it left, and these are the first one's.
-    std::mem::forget(second);
+    // The second gate's end detaches, and these pins are the first one's.
+    drop(first);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub struct Tables {
     pub v4: Vec<u8>,
     /// The image for IPv6, padded.
     pub v6: Vec<u8>,
-    /// Whether classes have two bytes.
+    /// Whether there are wide leaves.
     pub wide: bool,
     /// Where look-ups start.
     pub roots: Roots,
@@ -125,6 +125,12 @@ impl<'a> Cell<'a> {
         self.inner.last().map_or(self.left, |run| run.class)
     }
 
+    /// How many bytes a class takes.
+    fn width(&self) -> usize {
+        let wide = self.left > 0xff || self.inner.iter().any(|run| run.class > 0xff);
+        if wide { 2 } else { 1 }
+    }
+
     /// How many bits tell all runs of the cell apart.
     fn bits(&self) -> u32 {
         let finest = self.inner.iter().map(|run| run.start.trailing_zeros()).min();
@@ -190,8 +196,6 @@ enum End {
 
 struct Builder {
     shape: Shape,
-    /// Bytes of a class.
-    width: usize,
     /// How many classes have a leaf of their own.
     classes: usize,
     image: Vec<u8>,
@@ -204,11 +208,10 @@ struct Builder {
 impl Builder {
     fn new(classes: usize, wide: bool, shape: Shape) -> Self {
         // Each class's own leaf: an empty header, and the class. The escape has one, too.
-        let leaf = |class: u32| [0u32.to_le_bytes(), class.to_le_bytes()].concat();
+        let leaf = |class: u32| [(u32::from(class > 0xff) << 31).to_le_bytes(), class.to_le_bytes()].concat();
         let mut image: Vec<u8> = (0..classes as u32).flat_map(leaf).collect();
         image.extend(leaf(escape(wide)));
-        let width = if wide { 2 } else { 1 };
-        let mut builder = Self { shape, width, classes, image, known: HashMap::new(), alone: HashMap::new() };
+        let mut builder = Self { shape, classes, image, known: HashMap::new(), alone: HashMap::new() };
         // Nodes of one entry that lead there: side by side, since they are used most.
         for class in (0..classes as u16).chain([escape(wide) as u16]) {
             builder.through(builder.class(class), 1);
@@ -304,7 +307,9 @@ impl Builder {
             // What lies outside of the window has the last class: on both sides, where they are of one class.
             let first = if cell.left == cell.right() { left } else { 0 };
             let count = right - first + 1;
-            best = ((4 + count * self.width).next_multiple_of(4), End::Leaf { bits, first, count });
+            if count <= 1 << 15 {
+                best = ((4 + count * cell.width()).next_multiple_of(4), End::Leaf { bits, first, count });
+            }
         }
         let penalty = self.shape.penalty * runs;
         if runs <= self.shape.list && bits <= self.shape.word_bits {
@@ -330,7 +335,7 @@ impl Builder {
         }
         match self.end(cell).1 {
             End::Leaf { bits, first, count } => {
-                let leaf = self.leaf(cell, bits, first, count);
+                let leaf = Self::leaf(cell, bits, first, count);
                 self.place(&leaf, bits << 27, 4, passes)
             }
             End::List => {
@@ -351,12 +356,13 @@ impl Builder {
         }
     }
 
-    fn leaf(&self, cell: Cell<'_>, bits: u32, first: usize, count: usize) -> Vec<u8> {
-        let header = (count as u32 - 1) << 16 | first as u32;
+    fn leaf(cell: Cell<'_>, bits: u32, first: usize, count: usize) -> Vec<u8> {
+        let width = cell.width();
+        let header = (width as u32 - 1) << 31 | (count as u32 - 1) << 16 | first as u32;
         let mut leaf = header.to_le_bytes().to_vec();
         let (mut class, mut at) = (cell.left, first);
         let mut fill = |class: u16, cells: usize| {
-            (0..cells).for_each(|_| leaf.extend_from_slice(&class.to_le_bytes()[..self.width]));
+            (0..cells).for_each(|_| leaf.extend_from_slice(&class.to_le_bytes()[..width]));
         };
         for run in cell.inner {
             let next = cell.index(run.start, bits);

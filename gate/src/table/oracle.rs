@@ -108,12 +108,8 @@ impl At<'_> {
 }
 
 impl Place for At<'_> {
-    fn u8(&self) -> u8 {
-        u8::from_le_bytes(self.bytes(0))
-    }
-
-    fn u16(&self) -> u16 {
-        u16::from_le_bytes(self.bytes(0))
+    fn u8(&self, offset: u32) -> u8 {
+        u8::from_le_bytes(self.bytes(offset))
     }
 
     fn u32(&self, offset: u32) -> u32 {

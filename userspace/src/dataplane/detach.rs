@@ -4,7 +4,7 @@
 //! names in them: no symbolic link is followed, whenever somebody puts one there.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
@@ -32,6 +32,10 @@ pub fn remove_pins(base: &Path, all: bool) -> Result<Option<usize>, BpffsError> 
     // Other ABI versions' too: an older octroi may have left them.
     for version in outer.names()?.into_iter().filter(|name| is_version(Path::new(name))) {
         let Some(pins) = outer.child(&version)? else { continue };
+        // A daemon that other configurations know of: it would attach again.
+        if matches!(pins.file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(BpffsError::InUse { path: pins.path });
+        }
         for name in pins.names()? {
             let ours = own.as_ref().is_some_and(|own| name.ends_with(own.as_str()));
             let link = name.starts_with("xdp-") || name.starts_with("tc-");

@@ -53,10 +53,13 @@ impl Object {
         const UNUSED: &[u8] = &[0; 2 * TABLE_PAD as usize];
         let mut data = Vec::new();
         for (whole, parts, image) in images {
-            let (whole_bytes, parts_bytes) =
-                if in_parts { (UNUSED, image.as_slice()) } else { (image.as_slice(), UNUSED) };
-            data.push(Data::new(whole, whole_bytes, whole_bytes.len())?);
-            data.push(Data::new(parts, parts_bytes, TABLE_PART as usize)?);
+            if in_parts {
+                data.push(Data::new(whole, UNUSED, UNUSED.len())?);
+                data.push(Data::new(parts, image, TABLE_PART as usize)?);
+            } else {
+                data.push(Data::new(whole, image, image.len())?);
+                data.push(Data::new(parts, UNUSED, UNUSED.len())?);
+            }
         }
         let own: [(&str, &[u8]); 2] = [(name::CLASSES, &classes), (name::NOTES, &[0; size_of::<Notes>()])];
         for &(section, bytes) in own.iter().chain(more) {

@@ -9,8 +9,9 @@ use serde::Serialize;
 use crate::{
     figures::Figure,
     kernel::Filled,
-    rivals::{Countries, TWENTY},
+    rivals::Countries,
     sample::{Loaded, Ran, Steps, measure_octroi, measure_tool},
+    world::TWENTY,
 };
 
 /// One line of the report.

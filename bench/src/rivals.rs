@@ -9,12 +9,6 @@ use octroi::{country::CountryCode, geoip::Database};
 
 use crate::world::{Prefix, prefixes};
 
-/// Regions that services commonly do not support: twenty of very different sizes.
-pub(crate) const TWENTY: [&str; 20] = [
-    "AF", "BY", "CD", "CF", "CN", "CU", "IQ", "IR", "KP", "LB", "LY", "ML", "MM", "RU", "SD", "SO", "SS",
-    "SY", "VE", "YE",
-];
-
 /// The prefixes of some countries.
 pub(crate) struct Countries {
     v4: Vec<Prefix>,

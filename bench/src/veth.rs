@@ -19,13 +19,7 @@ use self::{
     list::List,
     tools::{Installed, Tool},
 };
-use crate::figures::Figure;
-
-/// What an operator might block at once: large, and of all continents.
-const TWENTY: [&str; 20] = [
-    "BD", "BR", "CN", "EG", "HK", "ID", "IN", "IR", "KP", "KR", "MX", "NG", "PH", "PK", "RU", "TH", "TR",
-    "TW", "UA", "VN",
-];
+use crate::{figures::Figure, world::TWENTY};
 
 /// Packets that nobody blocked, and that no tool counts: neighbour discovery and the like.
 const STRAY: u64 = 16;

@@ -13,6 +13,12 @@ use octroi::{
 use octroi_abi::Counter;
 use octroi_gate::host::Compiled;
 
+/// Countries that an operator might block at once: large, and of all continents.
+pub(crate) const TWENTY: [&str; 20] = [
+    "BD", "BR", "CN", "EG", "HK", "ID", "IN", "IR", "KP", "KR", "MX", "NG", "PH", "PK", "RU", "TH", "TR",
+    "TW", "UA", "VN",
+];
+
 /// A policy, compiled, and the runs that its tables were made of.
 pub(crate) struct World {
     /// What octroi loads.

@@ -100,21 +100,28 @@ impl Loaded {
 impl Generation for Loaded {
     #[inline(always)]
     fn class_v4(&self, address: u32) -> u32 {
-        let image =
-            Table { start: (&raw const TABLE_V4).cast(), parts: &PARTS_V4, limit: constant!(limit_v4) };
-        table::class_v4(&image, constant!(root_v4), address)
+        let (root, limit) = (constant!(root_v4), constant!(limit_v4));
+        // Two ways of their own: where a look-up of a map might be, the compiler keeps registers free for its call.
+        if constant!(parts) != 0 {
+            let whole = (&raw const TABLE_V4).cast();
+            return table::class_v4(&Parts { parts: &PARTS_V4, beginning: whole, limit }, root, address);
+        }
+        table::class_v4(&Table { start: (&raw const TABLE_V4).cast(), limit }, root, address)
     }
 
     #[inline(always)]
     fn class_v6(&self, high: u64, low: u64) -> u32 {
-        let image =
-            Table { start: (&raw const TABLE_V6).cast(), parts: &PARTS_V6, limit: constant!(limit_v6) };
         let roots = RootsV6 {
             global: constant!(root_v6),
             other: constant!(other_v6),
             divided: constant!(divided_v6),
         };
-        table::class_v6(&image, &roots, high, low)
+        let limit = constant!(limit_v6);
+        if constant!(parts) != 0 {
+            let whole = (&raw const TABLE_V6).cast();
+            return table::class_v6(&Parts { parts: &PARTS_V6, beginning: whole, limit }, &roots, high, low);
+        }
+        table::class_v6(&Table { start: (&raw const TABLE_V6).cast(), limit }, &roots, high, low)
     }
 
     #[inline(always)]
@@ -159,10 +166,9 @@ pub(crate) fn note(outcome: &Outcome) {
     unsafe { core::ptr::write_volatile(&raw mut NOTES.last_verdict, outcome.verdict as u32) };
 }
 
-/// A table image behind a static, or in parts.
+/// A table image behind a static.
 struct Table {
     start: *const u8,
-    parts: &'static Array<Part>,
     /// The last byte offset at which a read may start.
     limit: u32,
 }
@@ -173,16 +179,36 @@ impl Image for Table {
     #[inline(always)]
     fn at(&self, at: u32) -> At {
         let at = if at > self.limit { 0 } else { at };
-        if constant!(parts) != 0 {
-            // The short map that then stands behind the static is as good as the image's beginning.
-            let Some(part) = self.parts.get_ptr(at / TABLE_PART) else { return At(self.start) };
-            let within = at % TABLE_PART;
-            let within = if within > TABLE_PART - TABLE_PAD { 0 } else { within };
-            // SAFETY: at least the padding's length before the part's end.
-            return At(unsafe { part.cast::<u8>().add(within as usize) });
-        }
         // SAFETY: at most the limit, after which the image goes on for longer than any list is.
         At(unsafe { self.start.add(at as usize) })
+    }
+
+    #[inline(always)]
+    fn wide(&self) -> bool {
+        constant!(wide) != 0
+    }
+}
+
+/// A table image in parts.
+struct Parts {
+    parts: &'static Array<Part>,
+    /// A short map that stands behind the static meanwhile, and is as good as the image's beginning.
+    beginning: *const u8,
+    /// The last byte offset at which a read may start.
+    limit: u32,
+}
+
+impl Image for Parts {
+    type Place = At;
+
+    #[inline(always)]
+    fn at(&self, at: u32) -> At {
+        let at = if at > self.limit { 0 } else { at };
+        let Some(part) = self.parts.get_ptr(at / TABLE_PART) else { return At(self.beginning) };
+        let within = at % TABLE_PART;
+        let within = if within > TABLE_PART - TABLE_PAD { 0 } else { within };
+        // SAFETY: at least the padding's length before the part's end.
+        At(unsafe { part.cast::<u8>().add(within as usize) })
     }
 
     #[inline(always)]

@@ -59,25 +59,33 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let mut output = BufWriter::new(io::stdout().lock());
     let mut number = 0;
     let mut cut = Cut::default();
-    packets(&args.capture, |captured| {
+    let all = packets(&args.capture, |captured| {
         number += 1;
         let (slot, verdict) = judge.judge(captured.frame)?;
         cut.add(&captured, slot);
         let line = line(number, &captured, slot, verdict, &slots);
         if args.read.json {
-            serde_json::to_writer(&mut output, &line)?;
-            output.write_all(b"\n")?;
+            output.write_all((serde_json::to_string(&line)? + "\n").as_bytes())?;
         } else {
             report.add(&line, captured.length);
         }
         Ok(())
-    })?;
-    if !args.read.json {
+    });
+    // What was judged before a capture turned out to be cut short is told all the same.
+    if !args.read.json && number > 0 {
         print(&report.text(judge.name()));
     }
-    output.flush().map_err(|error| Failure::Other(error.into()))?;
+    let written = all.and_then(|()| Ok(output.flush()?));
     cut.warn();
-    Ok(())
+    match written {
+        // Whoever read has gone: `octroi replay --json | head`.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Packets of which the capture does not hold all.

@@ -3,7 +3,10 @@
 //! Every interface has a pinned link to the XDP program (and, where a policy has marks, one to the tc program). The
 //! step is `bpf_link_update` on each: a packet runs the old program or the new one, whole, and none runs neither.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+};
 
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use octroi_gate::host::Compiled;
@@ -106,7 +109,7 @@ pub struct Dataplane {
     filtered: BTreeMap<u32, Filtered>,
     filters: Filters,
     /// Indices of interfaces that an earlier daemon filters and that could not be taken over.
-    refused: Vec<u32>,
+    refused: BTreeSet<u32>,
     options: ProgramOptions,
 }
 
@@ -124,7 +127,7 @@ impl Dataplane {
         let (current, counters) = Program::load(&pins.scratch()?, compiled, None, options)?;
         let counters = counters.ok_or(DataplaneError::Missing { name: "COUNTERS" })?;
         let (filtered, filters) = (BTreeMap::new(), Filters::default());
-        Ok(Self { pins, counters, current, filtered, filters, refused: Vec::new(), options })
+        Ok(Self { pins, counters, current, filtered, filters, refused: BTreeSet::new(), options })
     }
 
     /// The counters of all generations.
@@ -239,7 +242,7 @@ impl Dataplane {
             Some(attached) => match slot.take_over(&mut self.current, attached) {
                 Ok(frags) => (frags, true),
                 Err(error) => {
-                    self.refused.push(index);
+                    self.refused.insert(index);
                     return Err(error);
                 }
             },
@@ -260,7 +263,7 @@ impl Dataplane {
             }
             Err(error) => {
                 if taken_over {
-                    self.refused.push(index);
+                    self.refused.insert(index);
                 } else {
                     self.detach(index);
                 }

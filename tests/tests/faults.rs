@@ -248,7 +248,16 @@ fn what_a_killed_daemon_left_is_removed_where_the_next_configuration_does_not_na
     let mut gate = Gate::start(&lab, BLOCK_CN);
     gate.kill();
     let text = fs::read_to_string(gate.config()).expect("the configuration");
-    fs::write(gate.config(), text.replace("\"gate0\"", "\"gate1\"")).expect("a file of ours");
+    fs::write(gate.config(), text.replace("\"gate0\"", "\"gate1\"").replace(":9462", ":9463"))
+        .expect("a file of ours");
+    // Somebody else's program there: this start fails, and opens nothing.
+    let mut other = Gate::prepare(&lab, Setup { interfaces: vec!["gate1".into()], ..Setup::new(BLOCK_CN) });
+    other.start_again();
+    refused(&gate.run_to_end(), &["attach XDP to gate1", "another XDP program"]);
+    assert!(!lets_china_in(&lab, lab.pair()));
+    assert!(other.stop().success());
+    let text = fs::read_to_string(gate.config()).expect("the configuration");
+    fs::write(gate.config(), text.replace(":9463", ":9462")).expect("a file of ours");
     gate.start_again();
     assert_eq!(program(&lab.inside, "gate0"), None, "{}", gate.describe());
     assert!(gate.log().contains("gate0: detached what an earlier daemon left there"), "{}", gate.log());

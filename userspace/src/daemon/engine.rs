@@ -121,13 +121,15 @@ impl Engine {
             unfiltered: Vec::new(),
         };
         live.follow_interfaces()?;
-        for left in live.dataplane.clear()? {
-            tracing::warn!("{left}");
-        }
         if let Some((_, reason)) = live.unfiltered.first() {
             let reason = reason.clone();
             live.dataplane.detach_own();
             return Err(Failure::Other(anyhow::anyhow!(reason)));
+        }
+        // Only now: a start that fails opens nothing.
+        match live.dataplane.clear() {
+            Ok(cleared) => cleared.iter().for_each(|left| tracing::warn!("{left}")),
+            Err(error) => tracing::error!(%error, "look for what earlier daemons left"),
         }
         for warning in live.missing() {
             tracing::warn!("{warning}");

@@ -100,13 +100,12 @@ impl Loaded {
 impl Generation for Loaded {
     #[inline(always)]
     fn class_v4(&self, address: u32) -> u32 {
-        let (root, limit) = (constant!(root_v4), constant!(limit_v4));
+        let root = constant!(root_v4);
         // Two ways of their own: where a look-up of a map might be, the compiler keeps registers free for its call.
         if constant!(parts) != 0 {
-            let whole = (&raw const TABLE_V4).cast();
-            return table::class_v4(&Parts { parts: &PARTS_V4, beginning: whole, limit }, root, address);
+            return table::class_v4(&Parts::v4(), root, address);
         }
-        table::class_v4(&Table { start: (&raw const TABLE_V4).cast(), limit }, root, address)
+        table::class_v4(&Table::v4(), root, address)
     }
 
     #[inline(always)]
@@ -116,12 +115,10 @@ impl Generation for Loaded {
             other: constant!(other_v6),
             divided: constant!(divided_v6),
         };
-        let limit = constant!(limit_v6);
         if constant!(parts) != 0 {
-            let whole = (&raw const TABLE_V6).cast();
-            return table::class_v6(&Parts { parts: &PARTS_V6, beginning: whole, limit }, &roots, high, low);
+            return table::class_v6(&Parts::v6(), &roots, high, low);
         }
-        table::class_v6(&Table { start: (&raw const TABLE_V6).cast(), limit }, &roots, high, low)
+        table::class_v6(&Table::v6(), &roots, high, low)
     }
 
     #[inline(always)]
@@ -166,11 +163,42 @@ pub(crate) fn note(outcome: &Outcome) {
     unsafe { core::ptr::write_volatile(&raw mut NOTES.last_verdict, outcome.verdict as u32) };
 }
 
+/// What few addresses need, in functions of their own: the verifier looks at each once, however many ways lead there.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn explore_v4(entry: u32, key: u64) -> u32 {
+    if constant!(parts) != 0 {
+        return table::explore::<_, 4>(&Parts::v4(), entry, key, 0);
+    }
+    table::explore::<_, 4>(&Table::v4(), entry, key, 0)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn explore_v6(entry: u32, high: u64, low: u64) -> u32 {
+    if constant!(parts) != 0 {
+        return table::explore::<_, 8>(&Parts::v6(), entry, high, low);
+    }
+    table::explore::<_, 8>(&Table::v6(), entry, high, low)
+}
+
 /// A table image behind a static.
 struct Table {
     start: *const u8,
     /// The last byte offset at which a read may start.
     limit: u32,
+}
+
+impl Table {
+    #[inline(always)]
+    fn v4() -> Self {
+        Self { start: (&raw const TABLE_V4).cast(), limit: constant!(limit_v4) }
+    }
+
+    #[inline(always)]
+    fn v6() -> Self {
+        Self { start: (&raw const TABLE_V6).cast(), limit: constant!(limit_v6) }
+    }
 }
 
 impl Image for Table {
@@ -187,6 +215,16 @@ impl Image for Table {
     fn wide(&self) -> bool {
         constant!(wide) != 0
     }
+
+    #[inline(always)]
+    fn explore_v4(&self, entry: u32, key: u64) -> u32 {
+        explore_v4(entry, key)
+    }
+
+    #[inline(always)]
+    fn explore_v6(&self, entry: u32, high: u64, low: u64) -> u32 {
+        explore_v6(entry, high, low)
+    }
 }
 
 /// A table image in parts.
@@ -196,6 +234,18 @@ struct Parts {
     beginning: *const u8,
     /// The last byte offset at which a read may start.
     limit: u32,
+}
+
+impl Parts {
+    #[inline(always)]
+    fn v4() -> Self {
+        Self { parts: &PARTS_V4, beginning: (&raw const TABLE_V4).cast(), limit: constant!(limit_v4) }
+    }
+
+    #[inline(always)]
+    fn v6() -> Self {
+        Self { parts: &PARTS_V6, beginning: (&raw const TABLE_V6).cast(), limit: constant!(limit_v6) }
+    }
 }
 
 impl Image for Parts {
@@ -214,6 +264,16 @@ impl Image for Parts {
     #[inline(always)]
     fn wide(&self) -> bool {
         constant!(wide) != 0
+    }
+
+    #[inline(always)]
+    fn explore_v4(&self, entry: u32, key: u64) -> u32 {
+        explore_v4(entry, key)
+    }
+
+    #[inline(always)]
+    fn explore_v6(&self, entry: u32, high: u64, low: u64) -> u32 {
+        explore_v6(entry, high, low)
     }
 }
 

@@ -25,11 +25,15 @@
 #[cfg(feature = "std")]
 pub mod builder;
 #[cfg(feature = "std")]
+mod cell;
+#[cfg(feature = "std")]
 mod parts;
+#[cfg(feature = "std")]
+mod plan;
 
 /// Read access to a table image. Numbers are in the host's byte order, which is little-endian; an offset is a multiple of
 /// the number's size.
-pub trait Image {
+pub trait Image: Sized {
     /// A place in the image.
     type Place: Place;
 
@@ -39,6 +43,19 @@ pub trait Image {
 
     /// Whether there are wide leaves.
     fn wide(&self) -> bool;
+
+    /// What a special entry of an IPv4 image comes to; `key` is what follows of the address, left-aligned. For the kernel
+    /// side to have it as a function of its own.
+    #[inline(always)]
+    fn explore_v4(&self, entry: u32, key: u64) -> u32 {
+        explore::<Self, 4>(self, entry, key, 0)
+    }
+
+    /// The same for IPv6, with a key of 128 bits.
+    #[inline(always)]
+    fn explore_v6(&self, entry: u32, high: u64, low: u64) -> u32 {
+        explore::<Self, 8>(self, entry, high, low)
+    }
 }
 
 /// A place in an image, after which the image goes on for [`octroi_abi::TABLE_PAD`] bytes at least.
@@ -93,18 +110,19 @@ const BASE: u32 = 0x07ff_fffc;
 /// The class of an IPv4 address.
 #[inline(always)]
 pub fn class_v4<I: Image>(image: &I, root: u32, address: u32) -> u32 {
-    let key = (address as u64) << 32;
-    descend::<I, 4, ROOT_V4, STEPS_V4>(image, root, key)
+    let (entry, key) = descend::<I, ROOT_V4, STEPS_V4>(image, root, (address as u64) << 32);
+    if entry & SPECIAL == 0 { leaf(image, entry, key) } else { image.explore_v4(entry, key) }
 }
 
 /// The class of an IPv6 address, given as its halves.
 #[inline(always)]
 pub fn class_v6<I: Image>(image: &I, roots: &RootsV6, high: u64, low: u64) -> u32 {
     if high >> 61 != 1 {
-        return explore::<I, 8>(image, roots.other, high, low);
+        return image.explore_v6(roots.other, high, low);
     }
-    let class = descend::<I, 8, ROOT_V6, STEPS_V6>(image, roots.global, high << 3);
-    if class == escape(image.wide()) { explore::<I, 8>(image, roots.divided, high, low) } else { class }
+    let (entry, key) = descend::<I, ROOT_V6, STEPS_V6>(image, roots.global, high << 3);
+    let class = if entry & SPECIAL == 0 { leaf(image, entry, key) } else { image.explore_v6(entry, key, 0) };
+    if class == escape(image.wide()) { image.explore_v6(roots.divided, high, low) } else { class }
 }
 
 /// The class that stands for a /64 that is divided further.
@@ -112,14 +130,10 @@ const fn escape(wide: bool) -> u32 {
     if wide { 0xffff } else { 0xff }
 }
 
-/// From the root, whose `BITS` bits of stride are known, through `STEPS` nodes to the leaf; `WORD` is the size of a list's
-/// words in bytes.
+/// From the root, whose `BITS` bits of stride are known, through `STEPS` nodes: the entry there, and what is left of the
+/// key.
 #[inline(always)]
-fn descend<I: Image, const WORD: u32, const BITS: u32, const STEPS: usize>(
-    image: &I,
-    root: u32,
-    key: u64,
-) -> u32 {
+fn descend<I: Image, const BITS: u32, const STEPS: usize>(image: &I, root: u32, key: u64) -> (u32, u64) {
     let mut entry = image.at(root + (key >> (64 - BITS)) as u32 * 4).u32(0);
     let mut key = key << BITS;
     for _ in 0..STEPS {
@@ -127,7 +141,7 @@ fn descend<I: Image, const WORD: u32, const BITS: u32, const STEPS: usize>(
         entry = image.at((entry & BASE) + index(key, s) * 4).u32(0);
         key <<= s;
     }
-    if entry & SPECIAL == 0 { leaf(image, entry, key) } else { explore::<I, WORD>(image, entry, key, 0) }
+    (entry, key)
 }
 
 /// The class in a leaf.
@@ -147,9 +161,9 @@ fn leaf<I: Image>(image: &I, entry: u32, key: u64) -> u32 {
     class & (0xffff >> (8 - 8 * wide))
 }
 
-/// What a special entry comes to, with a key of 128 bits.
+/// What a special entry comes to, with a key of 128 bits and lists of words of `WORD` bytes.
 #[inline(always)]
-fn explore<I: Image, const WORD: u32>(image: &I, entry: u32, high: u64, low: u64) -> u32 {
+pub fn explore<I: Image, const WORD: u32>(image: &I, entry: u32, high: u64, low: u64) -> u32 {
     let (mut entry, mut high, mut low) = (entry, high, low);
     for _ in 0..MAX_DEPTH {
         if entry & SPECIAL == 0 {

@@ -1,16 +1,18 @@
 //! Builds table images: strides by dynamic programming over bytes, identical parts stored once.
 #![expect(clippy::cast_possible_truncation, reason = "strides, offsets and lists are far below 2^32")]
 
-use std::{collections::HashMap, vec, vec::Vec};
+use std::{hash::BuildHasher, vec, vec::Vec};
 
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use octroi_abi::{TABLE_PAD, TABLE_PART};
 
 use super::{
-    BASE, LIST, MAX_DEPTH, MAX_LIST, ROOT_V4, ROOT_V6, Roots, RootsV6, SPECIAL, STEPS_V4, STEPS_V6, escape,
+    BASE, LIST, MAX_DEPTH, ROOT_V4, ROOT_V6, Roots, RootsV6, SPECIAL,
+    cell::{Cell, Key, Run},
+    escape,
     parts::Parts,
+    plan::{End, Ends, Shape},
 };
-
-const _: () = assert!(Shape::V4.list <= MAX_LIST && Shape::V6.list <= MAX_LIST);
 
 /// Both images and where look-ups in them start.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,116 +84,20 @@ pub fn build(classes: usize, v4: &[(u32, u16)], v6: &[(u128, u16)]) -> Result<Ta
 }
 
 fn build_v4(classes: usize, wide: bool, v4: &[(u32, u16)]) -> Result<(Vec<u8>, u32), TableError> {
-    let runs: Vec<Run> =
-        v4.iter().map(|&(start, class)| Run { start: u128::from(start) << 96, class }).collect();
+    let runs: Vec<Run<u64>> =
+        v4.iter().map(|&(start, class)| Run { start: u64::from(start) << 32, class }).collect();
     let mut builder = Builder::new(classes, wide, Shape::V4);
-    let root = builder.root(&runs);
+    let root = builder.root(&runs, ROOT_V4);
     Ok((builder.finish()?, root))
 }
 
 fn build_v6(classes: usize, wide: bool, v6: &[(u128, u16)]) -> Result<(Vec<u8>, RootsV6), TableError> {
     let parts = Parts::of(v6, escape(wide) as u16);
     let mut builder = Builder::new(classes, wide, Shape::V6);
-    let global = builder.root(&parts.global);
+    let global = builder.root(&parts.global, ROOT_V6);
     let other = builder.special(Cell::whole(&parts.other), 0, 0);
     let divided = builder.special(Cell::whole(&parts.divided), 0, 0);
     Ok((builder.finish()?, RootsV6 { global, other, divided }))
-}
-
-/// A run of keys of one class, up to the next run. Keys are left-aligned.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Run {
-    pub(super) start: u128,
-    pub(super) class: u16,
-}
-
-/// A part of the key space: all keys that begin with the same `consumed` bits.
-#[derive(Clone, Copy)]
-struct Cell<'a> {
-    /// The class at its beginning.
-    left: u16,
-    /// The runs that start inside, after its beginning.
-    inner: &'a [Run],
-    consumed: u32,
-}
-
-impl<'a> Cell<'a> {
-    fn whole(runs: &'a [Run]) -> Self {
-        Self { left: runs[0].class, inner: &runs[1..], consumed: 0 }
-    }
-
-    /// The class at its end.
-    fn right(&self) -> u16 {
-        self.inner.last().map_or(self.left, |run| run.class)
-    }
-
-    /// How many bytes a class takes.
-    fn width(&self) -> usize {
-        let wide = self.left > 0xff || self.inner.iter().any(|run| run.class > 0xff);
-        if wide { 2 } else { 1 }
-    }
-
-    /// How many bits tell all runs of the cell apart.
-    fn bits(&self) -> u32 {
-        let finest = self.inner.iter().map(|run| run.start.trailing_zeros()).min();
-        finest.map_or(0, |zeros| 128 - zeros - self.consumed)
-    }
-
-    /// The next `s` bits of a key in it.
-    fn index(&self, key: u128, s: u32) -> usize {
-        ((key << self.consumed) >> 1 >> (127 - s)) as usize
-    }
-
-    /// Cells of `s` more bits, in order, each with its number; those in which no run starts are left out.
-    fn parts(self, s: u32) -> impl Iterator<Item = (usize, Cell<'a>)> {
-        let (mut left, mut rest) = (self.left, self.inner);
-        std::iter::from_fn(move || {
-            let number = self.index(rest.first()?.start, s);
-            let count = rest.iter().take_while(|run| self.index(run.start, s) == number).count();
-            let (mut inner, after) = rest.split_at(count);
-            let consumed = self.consumed + s;
-            if inner[0].start.checked_shl(consumed).unwrap_or(0) == 0 {
-                left = inner[0].class;
-                inner = &inner[1..];
-            }
-            let part = Cell { left, inner, consumed };
-            (left, rest) = (part.right(), after);
-            Some((number, part))
-        })
-    }
-}
-
-/// What differs between the families; docs/table.md has the figures behind the numbers.
-#[derive(Clone, Copy)]
-struct Shape {
-    /// Bits of the root.
-    root: u32,
-    /// Nodes between root and leaf.
-    steps: usize,
-    /// Bytes of a list's word.
-    word: usize,
-    /// Bits of a start that fit into a list's word.
-    word_bits: u32,
-    /// The most runs that become a list.
-    list: usize,
-    /// What a look-up that comes to a special entry costs, in bytes a run: a mispredicted branch against memory.
-    penalty: usize,
-}
-
-impl Shape {
-    const V4: Self = Self { root: ROOT_V4, steps: STEPS_V4, word: 4, word_bits: 16, list: 8, penalty: 16 };
-    const V6: Self = Self { root: ROOT_V6, steps: STEPS_V6, word: 8, word_bits: 48, list: 16, penalty: 12 };
-}
-
-/// What becomes of a cell where nodes have come to their end.
-#[derive(Clone, Copy)]
-enum End {
-    /// A leaf of so many bits a class, whose window starts at `first` and has `count` classes.
-    Leaf { bits: u32, first: usize, count: usize },
-    /// A list.
-    List,
-    /// A node of that stride.
-    Node(u32),
 }
 
 struct Builder {
@@ -199,10 +105,13 @@ struct Builder {
     /// How many classes have a leaf of their own.
     classes: usize,
     image: Vec<u8>,
-    /// Where each part lies: equal ones are stored once.
-    known: HashMap<Vec<u8>, u32>,
+    /// Where parts lie, and how long they are: equal ones are stored once.
+    known: HashTable<(u32, u32)>,
+    hashing: DefaultHashBuilder,
     /// Where an entry stands alone, as a node of one entry.
     alone: HashMap<u32, u32>,
+    /// For planning, to be used again.
+    memory: Vec<usize>,
 }
 
 impl Builder {
@@ -211,7 +120,9 @@ impl Builder {
         let leaf = |class: u32| [(u32::from(class > 0xff) << 31).to_le_bytes(), class.to_le_bytes()].concat();
         let mut image: Vec<u8> = (0..classes as u32).flat_map(leaf).collect();
         image.extend(leaf(escape(wide)));
-        let mut builder = Self { shape, classes, image, known: HashMap::new(), alone: HashMap::new() };
+        let (known, hashing) = (HashTable::new(), DefaultHashBuilder::default());
+        let (alone, memory) = (HashMap::new(), Vec::new());
+        let mut builder = Self { shape, classes, image, known, hashing, alone, memory };
         // Nodes of one entry that lead there: side by side, since they are used most.
         for class in (0..classes as u16).chain([escape(wide) as u16]) {
             builder.through(builder.class(class), 1);
@@ -224,130 +135,80 @@ impl Builder {
         8 * (usize::from(class).min(self.classes)) as u32
     }
 
-    /// Builds everything below the root; the byte offset of the root's entries.
-    fn root(&mut self, runs: &[Run]) -> u32 {
-        let node = self.node(Cell::whole(runs), self.shape.root, |builder, part| {
-            builder.cell(part, builder.shape.steps, 0)
-        });
+    /// Builds everything below a root of `s` bits; the byte offset of its entries.
+    fn root<K: Key>(&mut self, runs: &[Run<K>], s: u32) -> u32 {
+        let steps = self.shape.steps;
+        let node = self.node(Cell::whole(runs), s, |builder, part| builder.planned(part, steps));
         self.append(&node, 4)
     }
 
+    /// The entry for a cell right below the root, `steps` nodes above its leaf.
+    fn planned<K: Key>(&mut self, cell: Cell<'_, K>, steps: usize) -> u32 {
+        if cell.is_plain() {
+            return self.through(self.class(cell.left()), steps);
+        }
+        let mut memory = std::mem::take(&mut self.memory);
+        let entry = self.cell(cell, steps, 0, &Ends::of(&self.shape, cell, &mut memory));
+        self.memory = memory;
+        entry
+    }
+
     /// The entry for a cell that is `steps` nodes above its leaf; `passes` nodes of one entry lead to it.
-    fn cell(&mut self, cell: Cell<'_>, steps: usize, passes: usize) -> u32 {
-        if cell.inner.is_empty() {
-            return self.through(self.class(cell.left), steps + passes);
+    fn cell<K: Key>(&mut self, cell: Cell<'_, K>, steps: usize, passes: usize, ends: &Ends<'_>) -> u32 {
+        if cell.is_plain() {
+            return self.through(self.class(cell.left()), steps + passes);
         }
         if steps == 0 {
             return self.special(cell, 0, passes);
         }
-        match self.stride(cell, steps).1 {
-            0 => self.cell(cell, steps - 1, passes + 1),
+        match self.shape.stride(cell, steps, ends) {
+            0 => self.cell(cell, steps - 1, passes + 1, ends),
             s => {
-                let node = self.node(cell, s, |builder, part| builder.cell(part, steps - 1, 0));
+                let node = self.node(cell, s, |builder, part| builder.cell(part, steps - 1, 0, ends));
                 self.place(&node, s << 27, 4, passes)
             }
         }
     }
 
     /// The entries of a node as bytes.
-    fn node(&mut self, cell: Cell<'_>, s: u32, mut entry: impl FnMut(&mut Self, Cell<'_>) -> u32) -> Vec<u8> {
+    fn node<K: Key>(
+        &mut self,
+        cell: Cell<'_, K>,
+        s: u32,
+        mut entry: impl FnMut(&mut Self, Cell<'_, K>) -> u32,
+    ) -> Vec<u8> {
         let mut node = vec![0; 4 << s];
         let mut at = 0;
-        let mut empty = entry(self, Cell { left: cell.left, inner: &[], consumed: 0 });
+        let mut plain = entry(self, cell.beginning());
         let fill = |node: &mut [u8], from: usize, to: usize, entry: u32| {
             node.as_chunks_mut().0[from..to].fill(entry.to_le_bytes());
         };
         for (number, part) in cell.parts(s) {
-            fill(&mut node, at, number, empty);
+            fill(&mut node, at, number, plain);
             let own = entry(self, part);
             fill(&mut node, number, number + 1, own);
-            empty = entry(self, Cell { left: part.right(), inner: &[], consumed: 0 });
+            plain = entry(self, part.ending());
             at = number + 1;
         }
-        fill(&mut node, at, 1 << s, empty);
+        fill(&mut node, at, 1 << s, plain);
         node
     }
 
-    /// The cost of a cell `steps` nodes above its leaf, and the stride of the node for it: 0 for a node of one entry.
-    fn stride(&self, cell: Cell<'_>, steps: usize) -> (usize, u32) {
-        let mut best = (self.cost(cell, steps - 1) + 4, 0);
-        let around = (cell.inner.len() + 1).ilog2();
-        for s in around.saturating_sub(3).max(1)..=(around + 3).min(cell.bits()).min(14) {
-            let mut cost = 4 << s;
-            for (_, part) in cell.parts(s) {
-                if cost >= best.0 {
-                    break;
-                }
-                cost += self.cost(part, steps - 1);
-            }
-            best = best.min((cost, s));
-        }
-        best
-    }
-
-    fn cost(&self, cell: Cell<'_>, steps: usize) -> usize {
-        match (cell.inner.is_empty(), steps) {
-            (true, _) => 0,
-            (false, 0) => self.end(cell).0,
-            (false, _) => self.stride(cell, steps).0,
-        }
-    }
-
-    /// The cost of a cell where nodes have come to their end, and what becomes of it.
-    fn end(&self, cell: Cell<'_>) -> (usize, End) {
-        let bits = cell.bits();
-        let runs = cell.inner.len() + 1;
-        // Three bits at least, so that `MAX_DEPTH` nodes reach the last.
-        let stride = runs.ilog2().clamp(3, 12).min((bits - 1).max(1));
-        // Worse than anything that follows.
-        let mut best = (usize::MAX / 2, End::Node(stride));
-        if bits <= 16 {
-            let (left, right) =
-                (cell.index(cell.inner[0].start, bits), cell.index(cell.inner[runs - 2].start, bits));
-            // What lies outside of the window has the last class: on both sides, where they are of one class.
-            let first = if cell.left == cell.right() { left } else { 0 };
-            let count = right - first + 1;
-            if count <= 1 << 15 {
-                best = ((4 + count * cell.width()).next_multiple_of(4), End::Leaf { bits, first, count });
-            }
-        }
-        let penalty = self.shape.penalty * runs;
-        if runs <= self.shape.list && bits <= self.shape.word_bits {
-            let cost = runs * self.shape.word + penalty;
-            if cost < best.0 {
-                best = (cost, End::List);
-            }
-        } else if best.0 > 4096 {
-            let below: usize = cell.parts(stride).map(|(_, part)| self.cost(part, 0)).sum();
-            let cost = (4 << stride) + penalty + below;
-            if cost < best.0 {
-                best = (cost, End::Node(stride));
-            }
-        }
-        best
-    }
-
     /// The entry for a cell where nodes have come to their end, or that never has any.
-    fn special(&mut self, cell: Cell<'_>, depth: usize, passes: usize) -> u32 {
+    fn special<K: Key>(&mut self, cell: Cell<'_, K>, depth: usize, passes: usize) -> u32 {
         assert!(depth < MAX_DEPTH, "a way of {depth} entries");
-        if cell.inner.is_empty() {
-            return self.through(self.class(cell.left), passes);
+        if cell.is_plain() {
+            return self.through(self.class(cell.left()), passes);
         }
-        match self.end(cell).1 {
+        match self.shape.end(cell).1 {
             End::Leaf { bits, first, count } => {
                 let leaf = Self::leaf(cell, bits, first, count);
                 self.place(&leaf, bits << 27, 4, passes)
             }
             End::List => {
-                let runs = [Run { start: 0, class: cell.left }];
-                let word = |run: &Run| {
-                    let start = (run.start << cell.consumed >> (128 - self.shape.word_bits)) as u64;
-                    (start << 16 | u64::from(run.class)).to_le_bytes()
-                };
-                let words = runs.iter().chain(cell.inner).map(word);
-                let words: Vec<u8> = words.flat_map(|word| word.into_iter().take(self.shape.word)).collect();
-                let kind = (cell.inner.len() as u32) << 27 | SPECIAL | LIST;
-                self.place(&words, kind, self.shape.word, passes)
+                let list = self.list(cell);
+                let kind = (cell.inner().len() as u32) << 27 | SPECIAL | LIST;
+                self.place(&list, kind, self.shape.word, passes)
             }
             End::Node(s) => {
                 let node = self.node(cell, s, |builder, part| builder.special(part, depth + 1, 0));
@@ -356,16 +217,16 @@ impl Builder {
         }
     }
 
-    fn leaf(cell: Cell<'_>, bits: u32, first: usize, count: usize) -> Vec<u8> {
+    fn leaf<K: Key>(cell: Cell<'_, K>, bits: u32, first: usize, count: usize) -> Vec<u8> {
         let width = cell.width();
         let header = (width as u32 - 1) << 31 | (count as u32 - 1) << 16 | first as u32;
         let mut leaf = header.to_le_bytes().to_vec();
-        let (mut class, mut at) = (cell.left, first);
+        let (mut class, mut at) = (cell.left(), first);
         let mut fill = |class: u16, cells: usize| {
             (0..cells).for_each(|_| leaf.extend_from_slice(&class.to_le_bytes()[..width]));
         };
-        for run in cell.inner {
-            let next = cell.index(run.start, bits);
+        for run in cell.inner() {
+            let next = cell.index(run, bits);
             fill(class, next - at);
             (class, at) = (run.class, next);
         }
@@ -373,17 +234,29 @@ impl Builder {
         leaf
     }
 
+    fn list<K: Key>(&self, cell: Cell<'_, K>) -> Vec<u8> {
+        let inner = |run: &Run<K>| (run.start.bits(cell.consumed, self.shape.word_bits), run.class);
+        let words = std::iter::once((0, cell.left())).chain(cell.inner().iter().map(inner));
+        let bytes = |(start, class): (u64, u16)| (start << 16 | u64::from(class)).to_le_bytes();
+        words.flat_map(|word| bytes(word).into_iter().take(self.shape.word)).collect()
+    }
+
     /// Stores a part, unless an equal one is there; the entry for it, behind `passes` nodes of one entry. Those of a new
     /// part stand right before it, where its own memory is.
     fn place(&mut self, part: &[u8], kind: u32, align: usize, passes: usize) -> u32 {
-        // A list's words need more alignment than other parts: its key tells it apart.
-        let key = [part, &[align as u8]].concat();
-        if let Some(&at) = self.known.get(&key) {
+        let hash = self.hashing.hash_one(part);
+        let image = &self.image;
+        let stored = |&(at, length): &(u32, u32)| &image[at as usize..][..length as usize];
+        // A list's words need more alignment than other parts.
+        let equal = |place: &(u32, u32)| place.0 as usize % align == 0 && stored(place) == part;
+        if let Some(&(at, _)) = self.known.find(hash, equal) {
             return self.through(at | kind, passes);
         }
         let before = self.append(&vec![0; 4 * passes], 4);
         let at = self.append(part, align);
-        self.known.insert(key, at);
+        let (image, hashing) = (&self.image, &self.hashing);
+        let again = |&(at, length): &(u32, u32)| hashing.hash_one(&image[at as usize..][..length as usize]);
+        self.known.insert_unique(hash, (at, part.len() as u32), again);
         let mut entry = at | kind;
         for pass in (0..passes).rev() {
             let alone = before + 4 * pass as u32;

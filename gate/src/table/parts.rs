@@ -2,16 +2,16 @@
 
 use std::{vec, vec::Vec};
 
-use super::builder::Run;
+use super::cell::{Run, push};
 
 /// IPv6 runs for each of the three tries.
 pub(super) struct Parts {
     /// 2000::/3 as far as /64, keys shifted by its three bits. A /64 that is divided further has the escape as its class.
-    pub(super) global: Vec<Run>,
+    pub(super) global: Vec<Run<u64>>,
     /// All that is not 2000::/3.
-    pub(super) other: Vec<Run>,
+    pub(super) other: Vec<Run<u128>>,
     /// The divided /64s of 2000::/3; what lies between them is never looked up, and has class 0.
-    pub(super) divided: Vec<Run>,
+    pub(super) divided: Vec<Run<u128>>,
 }
 
 const FIRST_GLOBAL: u128 = 1 << 125;
@@ -39,7 +39,7 @@ impl Parts {
         push(&mut parts.global, 0, before);
         for block in v6[from..to].chunk_by(|a, b| a.0 >> 64 == b.0 >> 64) {
             let start = block[0].0 >> 64 << 64;
-            let key = |start: u128| (start - FIRST_GLOBAL) << 3;
+            let key = |start: u128| ((start - FIRST_GLOBAL) >> 61) as u64;
             let after = block[block.len() - 1].1;
             if block.len() == 1 && block[0].0 == start {
                 push(&mut parts.global, key(start), after);
@@ -58,14 +58,5 @@ impl Parts {
             before = after;
         }
         parts
-    }
-}
-
-/// Adds a run: one that starts where the last one does replaces it, one of the same class goes on with it.
-fn push(runs: &mut Vec<Run>, start: u128, class: u16) {
-    match runs.last_mut() {
-        Some(last) if last.start == start => last.class = class,
-        Some(last) if last.class == class => {}
-        _ => runs.push(Run { start, class }),
     }
 }

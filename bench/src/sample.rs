@@ -14,7 +14,7 @@ use clap::Subcommand;
 use octroi::{
     config::{self, Config},
     daemon::memory,
-    dataplane::{Dataplane, ProgramOptions, bpffs::Pins, interfaces},
+    dataplane::{self, Dataplane, ProgramOptions, bpffs::Pins, interfaces},
     policy::{
         Databases,
         compile::{Compilation, classify},
@@ -174,6 +174,7 @@ fn octroi(database: &Path, pins: &Path) -> anyhow::Result<Loaded> {
 
 /// Reads and compiles; how long reading, deciding and building took.
 fn compile(config: &Config, clock: &mut Clock, slots: &mut Slots) -> anyhow::Result<(Compilation, [f64; 3])> {
+    dataplane::prepare();
     let databases = Databases::open(config)?;
     let read = clock.lap();
     let classified = classify(config, &databases)?;

@@ -15,7 +15,7 @@ use crate::{
     Failure,
     config::Config,
     dataplane::{
-        Dataplane, Interface, ProgramOptions,
+        self, Dataplane, Interface, ProgramOptions,
         bpffs::Pins,
         counters::{Other, other},
         interfaces,
@@ -77,6 +77,7 @@ impl Candidate {
     /// [`Failure::Config`] when the configuration or a database is invalid.
     pub fn read(path: &std::path::Path) -> Result<Self, Failure> {
         let config = Config::load(path)?;
+        dataplane::prepare();
         let originals = Originals::open(&config)?;
         let databases = originals.read()?;
         let compilation = compile(&config, &databases).map_err(Failure::config)?;

@@ -19,4 +19,5 @@ pub use counters::Counters;
 pub use detach::remove_pins;
 pub use interfaces::{Attached, Interface, Mode};
 pub use links::{Dataplane, DataplaneError};
+pub use object::prepare;
 pub use program::{Probed, Program, ProgramOptions};

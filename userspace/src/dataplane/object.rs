@@ -1,6 +1,11 @@
 //! An eBPF object in the kernel: its data sections are maps made here, in the size that a policy needs, and filled.
 
-use std::{io, os::fd::OwnedFd, path::PathBuf};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
 use aya::{Btf, Ebpf, EbpfLoader, maps::MapData};
 use octroi_abi::{Class, Constants, Notes, TABLE_PAD, TABLE_PART, name};
@@ -79,10 +84,8 @@ impl Object {
             paths.push((name::COUNTERS, path));
         }
         let constants = bytes_of_constants(&constants);
-        // Reading the kernel's own types takes longer than all the rest, and these programs need none of them.
-        let no_types: Option<&Btf> = None;
-        let mut loader = EbpfLoader::new();
-        loader.btf(no_types).override_global(name::CONSTANTS, constants.as_slice(), true);
+        let mut loader: EbpfLoader<'_> = SPARE.take().unwrap_or_else(new_loader);
+        loader.override_global(name::CONSTANTS, constants.as_slice(), true);
         for (section, path) in paths {
             loader.map_pin_path(section, path);
         }
@@ -112,6 +115,37 @@ impl Object {
         let at = self.sections.iter().position(|section| section.0 == name);
         at.map(|at| self.sections.swap_remove(at).1).ok_or(DataplaneError::Missing { name })
     }
+}
+
+/// Makes a part of the next load beforehand, in a thread of its own: what takes time and has nothing to do with the policy.
+pub fn prepare() {
+    std::thread::spawn(|| SPARE.fill());
+}
+
+/// A loader that nobody has used yet, if somebody called [`prepare`].
+static SPARE: Spare = Spare(Mutex::new(None));
+
+struct Spare(Mutex<Option<EbpfLoader<'static>>>);
+
+impl Spare {
+    fn fill(&self) {
+        // Whoever takes it waits until it is there.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(new_loader);
+    }
+
+    fn take(&self) -> Option<EbpfLoader<'static>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A loader without the kernel's own types, which these programs do not need. aya reads all of them nevertheless (13 ms of
+/// a load of 60), and before the first load it tries what this kernel can do (9 ms).
+fn new_loader() -> EbpfLoader<'static> {
+    let _ = aya::features();
+    let no_types: Option<&Btf> = None;
+    let mut loader = EbpfLoader::new();
+    loader.btf(no_types);
+    loader
 }
 
 /// A map that stands for a data section, or for an image in parts, and what it will hold.

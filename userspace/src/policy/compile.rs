@@ -20,6 +20,9 @@ use crate::{
     geoip::PerFamily,
 };
 
+/// What a class is counted as, and what it does.
+type Meaning = (Outcome, Decision);
+
 /// A policy, compiled: what goes into the kernel, and what it is called.
 #[derive(Debug)]
 pub struct Compilation {
@@ -35,7 +38,7 @@ pub struct Compilation {
 #[derive(Debug)]
 pub struct Classified {
     /// What each class does and is counted as; the more runs a class has, the lower its number.
-    decisions: Vec<(Outcome, Decision)>,
+    decisions: Vec<Meaning>,
     /// First address and class of each run.
     pub v4: Vec<(u32, u16)>,
     /// The same for IPv6.
@@ -56,27 +59,17 @@ pub fn compile(config: &Config, databases: &Databases) -> Result<Compilation, Ta
 /// When there are more classes than 16 bits can number.
 pub fn classify(config: &Config, databases: &Databases) -> Result<Classified, TableError> {
     let mut memberships = Memberships::new(config.rules.len());
+    let (v4, v6) = (memberships.runs(&config.rules), memberships.runs(&config.rules));
     let told_apart = asn_told_apart(config, databases);
-    let known_asn = |record: u32| told_apart[record as usize];
-    let v4 = Layers::<u32>::new(config, databases, &mut memberships, known_asn).merged();
-    let v6 = Layers::<u128>::new(config, databases, &mut memberships, known_asn).merged();
-
-    let mut classes = Classes {
-        config,
-        databases,
-        memberships: &memberships,
-        of_facts: HashMap::new(),
-        numbers: HashMap::new(),
-        all: Vec::new(),
-    };
-    let mut v4 = classes.runs(&v4);
-    let mut v6 = classes.runs(&v6);
-    let decisions = by_frequency(classes.all, &mut v4, &mut v6);
-
-    let too_many = || TableError::TooManyClasses { classes: decisions.len() };
-    let v4 = narrow(&v4).ok_or_else(too_many)?;
-    let v6 = narrow(&v6).ok_or_else(too_many)?;
-    Ok(Classified { decisions, v4, v6 })
+    let policy = Policy { config, databases, memberships: &memberships, told_apart: &told_apart };
+    // Each family numbers its classes by itself, so that no thread waits for the other.
+    let (v4, v6) = std::thread::scope(|scope| {
+        let v6 = scope.spawn(|| policy.family::<u128>(v6));
+        let v4 = policy.family::<u32>(v4);
+        (v4, v6.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let (decisions, [of_v4, of_v6]) = by_frequency([v4.classes, v6.classes])?;
+    Ok(Classified { decisions, v4: renumber(v4.runs, &of_v4), v6: renumber(v6.runs, &of_v6) })
 }
 
 impl Classified {
@@ -126,11 +119,6 @@ impl Compilation {
     }
 }
 
-/// Runs with class numbers of 16 bits; `None` where one does not fit.
-fn narrow<K: Copy>(runs: &[(K, u32)]) -> Option<Vec<(K, u16)>> {
-    runs.iter().map(|&(start, class)| Some((start, u16::try_from(class).ok()?))).collect()
-}
-
 /// For each record of the ASN database: whether any rule names its number. All others are alike to the policy.
 fn asn_told_apart(config: &Config, databases: &Databases) -> Vec<bool> {
     let named: std::collections::HashSet<u32> = config
@@ -144,41 +132,85 @@ fn asn_told_apart(config: &Config, databases: &Databases) -> Vec<bool> {
     databases.asn.records.iter().map(|record| record.asn.is_some_and(|asn| named.contains(&asn))).collect()
 }
 
-/// Numbers for what has to be told apart: what happens, and where it is counted.
-struct Classes<'a> {
+/// What there is to know before any address is looked at.
+#[derive(Clone, Copy)]
+struct Policy<'a> {
     config: &'a Config,
     databases: &'a Databases,
     memberships: &'a Memberships,
+    told_apart: &'a [bool],
+}
+
+/// One family's runs, with numbers that stand for its own classes.
+struct Numbered<K> {
+    /// Neighbours differ.
+    runs: Vec<(K, u32)>,
+    /// Each class, and how many runs have it.
+    classes: Vec<(Meaning, usize)>,
+}
+
+impl Policy<'_> {
+    /// Decides about every address of one family; `membership` are its runs of [`Memberships::runs`].
+    fn family<K: Family>(self, membership: Vec<(K, u32)>) -> Numbered<K> {
+        let layers = Layers::new(self.databases, membership, |record| self.told_apart[record as usize]);
+        let mut classes = Classes {
+            policy: self,
+            of_facts: HashMap::new(),
+            recent: [None; RECENT],
+            numbers: HashMap::new(),
+            all: Vec::new(),
+        };
+        let runs = layers.merged(|facts| classes.class(facts));
+        let mut counts = vec![0; classes.all.len()];
+        for &(_, class) in &runs {
+            counts[class as usize] += 1;
+        }
+        Numbered { runs, classes: classes.all.into_iter().zip(counts).collect() }
+    }
+}
+
+/// More than there are countries.
+const RECENT: usize = 256;
+
+/// Numbers for what has to be told apart: what happens, and where it is counted.
+struct Classes<'a> {
+    policy: Policy<'a>,
     of_facts: HashMap<Facts, u32>,
-    numbers: HashMap<(Outcome, Decision), u32>,
-    all: Vec<(Outcome, Decision)>,
+    /// By country record modulo `RECENT`: the facts seen last, and their class. Nearly all runs find theirs here,
+    /// which costs a fraction of a hash.
+    recent: [Option<(Facts, u32)>; RECENT],
+    numbers: HashMap<Meaning, u32>,
+    all: Vec<Meaning>,
 }
 
 impl Classes<'_> {
-    /// Runs of facts as runs of classes, neighbours of one class merged.
-    fn runs<K: Family>(&mut self, runs: &[(K, Facts)]) -> Vec<(K, u32)> {
-        let mut merged: Vec<(K, u32)> = Vec::with_capacity(runs.len());
-        for &(start, facts) in runs {
-            let class = self.class(facts);
-            if merged.last().is_none_or(|last| last.1 != class) {
-                merged.push((start, class));
-            }
+    #[inline]
+    fn class(&mut self, facts: Facts) -> u32 {
+        let place = facts.country as usize % RECENT;
+        if let Some((known, class)) = self.recent[place]
+            && known == facts
+        {
+            return class;
         }
-        merged
+        let class = self.remembered(facts);
+        self.recent[place] = Some((facts, class));
+        class
     }
 
-    fn class(&mut self, facts: Facts) -> u32 {
+    #[cold]
+    fn remembered(&mut self, facts: Facts) -> u32 {
         if let Some(&class) = self.of_facts.get(&facts) {
             return class;
         }
+        let Policy { config, databases, memberships, .. } = self.policy;
         let subject = Subject {
             special: facts.special,
-            country: &self.databases.country.records[facts.country as usize],
-            asn: &self.databases.asn.records[facts.asn as usize],
-            membership: self.memberships.get(facts.membership),
+            country: &databases.country.records[facts.country as usize],
+            asn: &databases.asn.records[facts.asn as usize],
+            membership: memberships.get(facts.membership),
         };
-        let decision = decide(self.config, &subject);
-        let outcome = outcome(self.config, &subject, &decision);
+        let decision = decide(config, &subject);
+        let outcome = outcome(config, &subject, &decision);
         let next = u32::try_from(self.all.len()).expect("fewer classes than runs");
         let class = *self.numbers.entry((outcome.clone(), decision.clone())).or_insert(next);
         if class == next {
@@ -204,25 +236,34 @@ pub(crate) fn outcome(config: &Config, subject: &Subject<'_>, decision: &Decisio
     }
 }
 
-/// Renumbers classes so that those with the most runs have the lowest numbers: a part of the table whose classes are
-/// all below 256 takes one byte a class.
-fn by_frequency(
-    all: Vec<(Outcome, Decision)>,
-    v4: &mut [(u32, u32)],
-    v6: &mut [(u128, u32)],
-) -> Vec<(Outcome, Decision)> {
-    let mut counted: Vec<(usize, usize)> = (0..all.len()).map(|class| (0, class)).collect();
-    for class in v4.iter().map(|run| run.1).chain(v6.iter().map(|run| run.1)) {
-        counted[class as usize].0 += 1;
+/// All classes, those with the most runs first: a part of the table whose classes are all below 256 takes one byte a
+/// class. And for each family, which number each of its own classes has among all.
+fn by_frequency(families: [Vec<(Meaning, usize)>; 2]) -> Result<(Vec<Meaning>, [Vec<u16>; 2]), TableError> {
+    let mut places = HashMap::new();
+    let mut all: Vec<(Option<Meaning>, usize)> = Vec::new();
+    let of_families = families.map(|classes| {
+        let place = |(class, runs): (Meaning, usize)| {
+            let place = *places.entry(class.clone()).or_insert(all.len());
+            if place == all.len() {
+                all.push((Some(class), 0));
+            }
+            all[place].1 += runs;
+            place
+        };
+        classes.into_iter().map(place).collect::<Vec<usize>>()
+    });
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_by_key(|&place| std::cmp::Reverse(all[place].1));
+    let mut numbers = vec![0; all.len()];
+    for (number, &place) in order.iter().enumerate() {
+        numbers[place] =
+            u16::try_from(number).map_err(|_| TableError::TooManyClasses { classes: order.len() })?;
     }
-    counted.sort_unstable_by_key(|&(runs, class)| (std::cmp::Reverse(runs), class));
-    let mut new = vec![0; all.len()];
-    for (number, &(_, class)) in counted.iter().enumerate() {
-        new[class] = u32::try_from(number).expect("fewer classes than runs");
-    }
-    for class in v4.iter_mut().map(|run| &mut run.1).chain(v6.iter_mut().map(|run| &mut run.1)) {
-        *class = new[*class as usize];
-    }
-    let mut all: Vec<Option<(Outcome, Decision)>> = all.into_iter().map(Some).collect();
-    counted.iter().filter_map(|&(_, class)| all[class].take()).collect()
+    let decisions = order.iter().filter_map(|&place| all[place].0.take()).collect();
+    Ok((decisions, of_families.map(|places| places.into_iter().map(|place| numbers[place]).collect())))
+}
+
+/// Runs with the numbers that all classes have, in the memory of those with the family's own.
+fn renumber<K>(runs: Vec<(K, u32)>, numbers: &[u16]) -> Vec<(K, u16)> {
+    runs.into_iter().map(|(start, class)| (start, numbers[class as usize])).collect()
 }

@@ -78,8 +78,8 @@ pub struct Explainer<'a> {
     config: &'a Config,
     databases: &'a Databases,
     memberships: Memberships,
-    v4: Layers<u32>,
-    v6: Layers<u128>,
+    v4: Layers<'a, u32>,
+    v6: Layers<'a, u128>,
     asked: Vec<Asked>,
 }
 
@@ -105,8 +105,8 @@ impl<'a> Explainer<'a> {
     #[must_use]
     pub fn new(config: &'a Config, databases: &'a Databases) -> Self {
         let mut memberships = Memberships::new(config.rules.len());
-        let v4 = Layers::new(config, databases, &mut memberships, |_| true);
-        let v6 = Layers::new(config, databases, &mut memberships, |_| true);
+        let v4 = Layers::new(databases, memberships.runs(&config.rules), |_| true);
+        let v6 = Layers::new(databases, memberships.runs(&config.rules), |_| true);
         let asked = databases.all().map(|database| Asked {
             kind: database.kind.as_str().into(),
             path: database.origin.to_string(),

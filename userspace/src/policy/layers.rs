@@ -1,9 +1,7 @@
 //! What is known about an address, in layers, each as runs over the whole family; and all layers merged.
 
-use super::sets::Memberships;
 use crate::{
     address::Key,
-    config::Config,
     geoip::special::{self, Special},
     policy::Databases,
 };
@@ -22,9 +20,9 @@ pub(crate) struct Facts {
 }
 
 /// All layers of one family.
-pub(crate) struct Layers<K> {
+pub(crate) struct Layers<'a, K> {
     special: Vec<(K, u32)>,
-    country: Vec<(K, u32)>,
+    country: &'a [(K, u32)],
     asn: Vec<(K, u32)>,
     membership: Vec<(K, u32)>,
 }
@@ -55,12 +53,12 @@ impl Family for u128 {
     }
 }
 
-impl<K: Family> Layers<K> {
-    /// The layers of a policy. `known_asn` says which records of the ASN database are told apart.
+impl<'a, K: Family> Layers<'a, K> {
+    /// The layers of a policy. `known_asn` says which records of the ASN database are told apart; `membership` are
+    /// runs of [`super::sets::Memberships::runs`].
     pub(crate) fn new(
-        config: &Config,
-        databases: &Databases,
-        memberships: &mut Memberships,
+        databases: &'a Databases,
+        membership: Vec<(K, u32)>,
         known_asn: impl Fn(u32) -> bool,
     ) -> Self {
         let mut special = Vec::new();
@@ -73,34 +71,42 @@ impl<K: Family> Layers<K> {
             next = last.next();
         }
         special.extend(next.map(|next| (next, 0)));
-        let mut asn: Vec<(K, u32)> = K::database(&databases.asn)
-            .iter()
-            .map(|&(start, record)| (start, if known_asn(record) { record } else { 0 }))
-            .collect();
-        asn.dedup_by_key(|run| run.1);
-        Self {
-            special,
-            country: K::database(&databases.country).to_vec(),
-            asn,
-            membership: memberships.runs(&config.rules),
+        let mut asn: Vec<(K, u32)> = Vec::new();
+        for &(start, record) in K::database(&databases.asn) {
+            let record = if known_asn(record) { record } else { 0 };
+            if asn.last().is_none_or(|last| last.1 != record) {
+                asn.push((start, record));
+            }
         }
+        Self { special, country: K::database(&databases.country), asn, membership }
     }
 
-    /// All layers as one: runs whose facts differ from those of the run before.
-    pub(crate) fn merged(&self) -> Vec<(K, Facts)> {
-        let layers = [&self.special, &self.country, &self.asn, &self.membership];
-        let mut at = [0; 4];
-        let mut runs: Vec<(K, Facts)> = Vec::with_capacity(self.country.len());
+    /// All layers as one: runs of what `value` says of their facts, neighbours of one value merged.
+    pub(crate) fn merged<V: Copy + PartialEq>(&self, mut value: impl FnMut(Facts) -> V) -> Vec<(K, V)> {
+        let mut others: [&[(K, u32)]; 3] = [&self.special, &self.asn, &self.membership];
+        let mut country = self.country;
+        let mut runs: Vec<(K, V)> = Vec::with_capacity(country.len());
         let mut start = K::FIRST;
         loop {
-            let facts = facts(std::array::from_fn(|layer| layers[layer][at[layer]].1));
-            if runs.last().is_none_or(|last| last.1 != facts) {
-                runs.push((start, facts));
+            let [special, asn, membership] = others.map(|layer| layer[0].1);
+            let until = others.iter().filter_map(|layer| layer.get(1)).map(|run| run.0).min();
+            // Most runs are the country database's: those before the next one of another layer go in one sweep.
+            loop {
+                let value = value(facts([special, country[0].1, asn, membership]));
+                if runs.last().is_none_or(|last| last.1 != value) {
+                    runs.push((start, value));
+                }
+                match country.get(1) {
+                    Some(&(next, _)) if until.is_none_or(|until| next < until) => start = next,
+                    _ => break,
+                }
+                country = &country[1..];
             }
-            let ahead = |layer: usize| layers[layer].get(at[layer] + 1).map(|run| run.0);
-            let Some(next) = (0..4).filter_map(ahead).min() else { return runs };
-            for layer in 0..4 {
-                at[layer] += usize::from(layers[layer].get(at[layer] + 1).is_some_and(|run| run.0 == next));
+            let Some(next) = until else { return runs };
+            for layer in others.iter_mut().chain([&mut country]) {
+                if layer.get(1).is_some_and(|run| run.0 == next) {
+                    *layer = &layer[1..];
+                }
             }
             start = next;
         }
@@ -109,7 +115,7 @@ impl<K: Family> Layers<K> {
     /// The facts of one address, and the first and last address of the run around it.
     pub(crate) fn at(&self, address: K) -> (Facts, K, K) {
         let (mut first, mut last) = (K::FIRST, K::LAST);
-        let numbers = [&self.special, &self.country, &self.asn, &self.membership].map(|layer| {
+        let numbers = [&self.special, self.country, &self.asn, &self.membership].map(|layer| {
             let after = layer.partition_point(|run| run.0 <= address);
             first = first.max(layer[after - 1].0);
             if let Some(next) = layer.get(after) {

@@ -8,6 +8,7 @@ use super::record::{self, Raw};
 use super::runs::{Records, Runs};
 use super::special::Spaces;
 use super::tree::{Damage, Tree, Visit};
+use super::verify::verify;
 use super::{Database, DatabaseError, Kind, NumberHasher, Origin, PerFamily};
 
 /// What every MMDB file has before its metadata, near its end.
@@ -42,9 +43,7 @@ pub(super) fn read(kind: Kind, path: &Path, bytes: &[u8]) -> Result<Database, Da
         spaces: Spaces::new(),
     };
     tree.walk(&mut collector).map_err(|Reason(reason)| invalid(reason))?;
-    // After the walk, which has shown that the tree is one: on a tree that repeats itself without end this would
-    // not come back. It also checks what we do not read.
-    verify(bytes, &reader).map_err(|error| invalid(reason(&error)))?;
+    verify(bytes, metadata, collector.indices.keys().copied()).map_err(|error| invalid(reason(&error)))?;
     collector.finish(kind, path, metadata.database_type.clone(), built)
 }
 
@@ -152,23 +151,6 @@ impl Collector<'_> {
             notes,
         })
     }
-}
-
-/// Checks all that maxminddb can check, except that a file may lack a description: those of ip-location-db do, every
-/// reader takes them, and `Reader::verify` stops at it before it has looked at tree and data.
-fn verify(bytes: &[u8], reader: &maxminddb::Reader<&[u8]>) -> Result<(), maxminddb::MaxMindDbError> {
-    const KEY: &[u8] = b"\x4bdescription";
-    const EMPTY_MAP: u8 = 0xe0;
-    const MAP_OF_ONE: &[u8] = b"\xe1\x42en\x41-";
-    if reader.metadata().description.is_empty()
-        && let Some(key) = bytes.windows(KEY.len()).rposition(|window| window == KEY)
-        && bytes.get(key + KEY.len()) == Some(&EMPTY_MAP)
-    {
-        let (before, after) = bytes.split_at(key + KEY.len());
-        let described = [before, MAP_OF_ONE, &after[1..]].concat();
-        return maxminddb::Reader::from_source(described)?.verify();
-    }
-    reader.verify()
 }
 
 /// maxminddb's message without the introduction, which ours has already.

@@ -12,6 +12,7 @@ mod record;
 mod runs;
 pub mod special;
 mod tree;
+mod verify;
 
 #[cfg(test)]
 mod tests;

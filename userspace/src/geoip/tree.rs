@@ -7,8 +7,8 @@
 use super::runs::Address;
 
 /// How many times more nodes than the file has may be visited. A tree needs one; files that repeat subtrees are
-/// tolerated to a degree.
-const PATIENCE: usize = 4;
+/// tolerated to a degree, the same as maxminddb's own check has.
+const PATIENCE: usize = 3;
 
 /// The tree. A node has two values, for the next bit being 0 or 1: below `node_count` they are nodes, `node_count`
 /// stands for "nothing known", larger ones for data.
@@ -113,6 +113,22 @@ impl<'a> Tree<'a> {
             }
             _ => at(node * 8 + side * 4),
         }
+    }
+}
+
+/// Writes the left (0) or right (1) record of a node, as `Tree::child` reads it.
+pub(super) fn set_child(nodes: &mut [u8], record_bits: u16, node: usize, side: usize, value: u32) {
+    let mut put = |offset: usize, bytes: &[u8]| nodes[offset..offset + bytes.len()].copy_from_slice(bytes);
+    let bytes = value.to_be_bytes();
+    match record_bits {
+        24 => put(node * 6 + side * 3, &bytes[1..]),
+        28 => {
+            put(node * 7 + side * 4, &bytes[1..]);
+            let middle = &mut nodes[node * 7 + 3];
+            *middle =
+                if side == 0 { (*middle & 0x0f) | (bytes[0] << 4) } else { (*middle & 0xf0) | bytes[0] };
+        }
+        _ => put(node * 8 + side * 4, &bytes),
     }
 }
 

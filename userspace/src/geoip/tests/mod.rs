@@ -10,6 +10,7 @@ mod layouts;
 mod official;
 mod original;
 mod trees;
+mod verify;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};

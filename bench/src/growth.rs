@@ -8,6 +8,7 @@ use crate::{
     addresses::Distribution,
     figures::Figure,
     kernel::Kernel,
+    latency,
     lookup::{Compared, Family},
     synthetic,
     world::World,
@@ -37,6 +38,8 @@ pub(crate) struct Intervals {
     pub(crate) ns: Figure,
     /// Bytes of the table.
     pub(crate) bytes: usize,
+    /// Nanoseconds of one load that waits for the one before, at random places of as many bytes.
+    pub(crate) load_ns: Figure,
     /// Bytes of the table for each interval.
     pub(crate) bytes_per_interval: f64,
     /// Milliseconds that building both families' tables took.
@@ -98,6 +101,7 @@ pub(crate) fn measure(
             classes,
             ns: compared[0].ns,
             bytes: image.len(),
+            load_ns: latency::dependent_load(image.len(), rounds),
             bytes_per_interval: image.len() as f64 / intervals as f64,
             build_ms,
             lpm: rival.map(|(&Compared { ns, ratio, .. }, filled)| Lpm {
@@ -114,11 +118,12 @@ pub(crate) fn measure(
 /// Prints the section.
 pub(crate) fn show(lines: &[Intervals]) {
     println!(
-        "\n{:<7} {:>9} {:>7} {:>22} {:>22} {:>26} {:>8} {:>8} {:>8} {:>9} {:>7}",
+        "\n{:<7} {:>9} {:>7} {:>22} {:>20} {:>22} {:>26} {:>8} {:>8} {:>8} {:>9} {:>7}",
         "family",
         "intervals",
         "classes",
         "ns a look-up",
+        "one load there",
         "LPM × octroi",
         "LPM ns",
         "MB",
@@ -130,11 +135,12 @@ pub(crate) fn show(lines: &[Intervals]) {
     for line in lines {
         let lpm = |show: fn(&Lpm) -> String| line.lpm.as_ref().map_or_else(|| "-".to_owned(), show);
         println!(
-            "{:<7} {:>9} {:>7} {:>22} {:>22} {:>26} {:>8.2} {:>8.2} {:>8.0} {:>9} {:>7}",
+            "{:<7} {:>9} {:>7} {:>22} {:>20} {:>22} {:>26} {:>8.2} {:>8.2} {:>8.0} {:>9} {:>7}",
             line.family,
             line.intervals,
             line.classes,
             line.ns,
+            line.load_ns,
             lpm(|lpm| lpm.ratio.to_string()),
             lpm(|lpm| lpm.ns.to_string()),
             line.bytes as f64 / 1e6,

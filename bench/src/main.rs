@@ -11,6 +11,7 @@ mod gate;
 mod goals;
 mod growth;
 mod kernel;
+mod latency;
 mod load;
 mod lookup;
 mod pin;

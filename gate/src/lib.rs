@@ -14,5 +14,6 @@ pub mod corpus;
 pub mod host;
 pub mod judge;
 pub mod packet;
+pub mod ramp;
 pub mod rewrite;
 pub mod table;

@@ -8,6 +8,7 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod bucket;
 #[cfg(feature = "std")]
 pub mod corpus;
 #[cfg(feature = "std")]

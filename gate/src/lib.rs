@@ -18,3 +18,4 @@ pub mod packet;
 pub mod ramp;
 pub mod rewrite;
 pub mod table;
+pub mod transport;

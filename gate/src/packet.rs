@@ -79,15 +79,15 @@ impl EtherType {
 }
 
 /// IP protocol numbers (IANA "Protocol Numbers"), extension headers among them.
-mod protocol {
+pub(crate) mod protocol {
     pub(super) const HOP_BY_HOP: u8 = 0;
-    pub(super) const ICMP: u8 = 1;
-    pub(super) const TCP: u8 = 6;
-    pub(super) const UDP: u8 = 17;
+    pub(crate) const ICMP: u8 = 1;
+    pub(crate) const TCP: u8 = 6;
+    pub(crate) const UDP: u8 = 17;
     pub(super) const ROUTING: u8 = 43;
     pub(super) const FRAGMENT: u8 = 44;
     pub(super) const AUTHENTICATION: u8 = 51;
-    pub(super) const ICMPV6: u8 = 58;
+    pub(crate) const ICMPV6: u8 = 58;
     pub(super) const DESTINATION_OPTIONS: u8 = 60;
 }
 
@@ -137,7 +137,7 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, header: usize) -> Parsed {
     let end = frame.length().min(header + total_length);
     let port = match Fragment::of_ipv4(fragment) {
         Fragment::Later => None,
-        Fragment::First => port_if_there(frame, protocol, transport, end),
+        Fragment::First | Fragment::Atomic => port_if_there(frame, protocol, transport, end),
         Fragment::None => {
             if transport + transport_header(protocol) > end {
                 return Parsed::Malformed;
@@ -177,7 +177,7 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, header: usize) -> Parsed {
         Chain::Cut => Parsed::Malformed,
         Chain::Unknown => packet(None, None),
         Chain::End { protocol, fragment: Fragment::Later, .. } => packet(Some(protocol), None),
-        Chain::End { protocol, at, fragment: Fragment::First } => {
+        Chain::End { protocol, at, fragment: Fragment::First | Fragment::Atomic } => {
             packet(Some(protocol), port_if_there(frame, protocol, at, end))
         }
         Chain::End { protocol, at, fragment: Fragment::None } => {
@@ -195,10 +195,12 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, header: usize) -> Parsed {
 }
 
 /// Where a packet stands in a fragmented one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fragment {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fragment {
     /// Not fragmented.
     None,
+    /// Not fragmented, behind an IPv6 fragment header that says so: offset 0, no more fragments (RFC 6946).
+    Atomic,
     /// The first fragment: it has the transport header, or as much of it as the sender chose.
     First,
     /// A later fragment: no transport header.
@@ -208,7 +210,7 @@ enum Fragment {
 impl Fragment {
     /// From the 16 bits of flags and offset in an IPv4 header.
     #[inline(always)]
-    fn of_ipv4(field: u16) -> Self {
+    pub(crate) fn of_ipv4(field: u16) -> Self {
         const MORE_FRAGMENTS: u16 = 0x2000;
         const OFFSET: u16 = 0x1fff;
         if field & OFFSET != 0 {
@@ -222,7 +224,7 @@ impl Fragment {
 }
 
 /// What a walk along IPv6 extension headers came to.
-enum Chain {
+pub(crate) enum Chain {
     /// A header that the frame does not hold whole, before any fragment header.
     Cut,
     /// More headers than are walked, or a fragment that hides the rest of them.
@@ -233,7 +235,7 @@ enum Chain {
 
 /// Walks extension headers from the header of type `next` at `at`; all of it must lie before `end`.
 #[inline(always)]
-fn walk<F: Frame + ?Sized>(frame: &F, mut next: u8, mut at: usize, end: usize) -> Chain {
+pub(crate) fn walk<F: Frame + ?Sized>(frame: &F, mut next: u8, mut at: usize, end: usize) -> Chain {
     let mut fragment = Fragment::None;
     for _ in 0..MAX_EXTENSION_HEADERS {
         let unit = match next {
@@ -262,7 +264,9 @@ fn walk<F: Frame + ?Sized>(frame: &F, mut next: u8, mut at: usize, end: usize) -
                         _ => Chain::End { protocol: next, at, fragment: Fragment::Later },
                     };
                 }
-                fragment = Fragment::First;
+                let more = start & 1 != 0;
+                fragment =
+                    if more || fragment == Fragment::First { Fragment::First } else { Fragment::Atomic };
                 8
             }
             // RFC 4302 section 2.2: in 4-byte units, minus 2.

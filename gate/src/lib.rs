@@ -17,5 +17,6 @@ pub mod judge;
 pub mod packet;
 pub mod ramp;
 pub mod rewrite;
+pub mod service;
 pub mod table;
 pub mod transport;

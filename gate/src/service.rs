@@ -1,0 +1,102 @@
+//! Whether a packet is for a rule's `service`: a protocol, and a range of destination ports.
+//!
+//! Three answers, because there are packets that do not tell. An unknown one is closed: no rule that passes matches it,
+//! every other rule does. So it is never a way round a rule, and never a way in.
+
+use crate::{
+    packet::protocol,
+    transport::{Transport, Upper},
+};
+
+/// One entry of a rule's `service`. A rule without that key asks no packet.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Service {
+    /// The lowest destination port, in the host's byte order; 0 where all ports are meant.
+    pub low: u16,
+    /// The highest, itself included; 65535 where all ports are meant.
+    pub high: u16,
+    /// The IP protocol's number. Of the word `icmp`, a compiler makes two entries: 1 and 58.
+    pub protocol: u8,
+    /// Always 0.
+    pub _pad: [u8; 3],
+}
+
+const _: () = assert!(size_of::<Service>() == 8);
+
+/// What a packet says when asked for a service. In this order: what a list of services says is the greatest of what
+/// its entries say.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Fit {
+    /// It is for something else.
+    No,
+    /// It does not tell.
+    Unknown,
+    /// It is for that service.
+    Yes,
+}
+
+impl Fit {
+    /// Whether a rule matches the packet; `passes`: its action, or what it would do if it did not only observe, is to
+    /// pass.
+    #[inline(always)]
+    #[must_use]
+    pub const fn matches(self, passes: bool) -> bool {
+        match self {
+            Self::No => false,
+            Self::Unknown => !passes,
+            Self::Yes => true,
+        }
+    }
+
+    /// What two entries of a list say together.
+    #[inline(always)]
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        if self as u8 >= other as u8 { self } else { other }
+    }
+}
+
+impl Service {
+    /// A protocol, with all its ports if it has any.
+    #[must_use]
+    pub const fn whole(protocol: u8) -> Self {
+        Self { low: 0, high: u16::MAX, protocol, _pad: [0; 3] }
+    }
+
+    /// Destination ports `low..=high` of TCP or UDP, in the host's byte order. For other protocols, ports say nothing.
+    #[must_use]
+    pub const fn ports(protocol: u8, low: u16, high: u16) -> Self {
+        Self { low, high, protocol, _pad: [0; 3] }
+    }
+
+    /// What a packet says of it.
+    ///
+    /// - A protocol that is known and another: no.
+    /// - The same protocol, and it has no ports: yes, whatever fragment it is.
+    /// - TCP or UDP with a known port: yes or no, by the port.
+    /// - TCP or UDP whose ports are not in the packet (a later fragment, a first fragment too short): unknown, also
+    ///   where all ports are meant: the contract lets no such packet in, whatever rule of a service would.
+    /// - A protocol that cannot be known: unknown. But an IPv6 header that is not walked is a yes for its own number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fits(&self, transport: &Transport) -> Fit {
+        let number = match transport.upper {
+            Upper::Known(number) => number,
+            Upper::Behind(number) if number == self.protocol => return Fit::Yes,
+            Upper::Behind(_) | Upper::Unknown => return Fit::Unknown,
+        };
+        if number != self.protocol {
+            return Fit::No;
+        }
+        match transport.ports {
+            Some(ports) if self.low <= ports.destination && ports.destination <= self.high => Fit::Yes,
+            Some(_) => Fit::No,
+            None if number == protocol::TCP || number == protocol::UDP => Fit::Unknown,
+            None => Fit::Yes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,10 @@
 extern crate std;
 
 pub mod bucket;
+pub mod checksum;
 #[cfg(feature = "std")]
 pub mod corpus;
+pub mod edit;
 #[cfg(feature = "std")]
 pub mod host;
 pub mod judge;

@@ -18,6 +18,7 @@ pub mod host;
 pub mod judge;
 pub mod packet;
 pub mod ramp;
+pub mod reject;
 pub mod rewrite;
 pub mod service;
 pub mod table;

@@ -19,10 +19,13 @@ mod write;
 pub use write::write;
 
 /// How a frame becomes an answer to itself.
+///
+/// Every field is set for every kind of answer: a field that only one kind had would be a register without a value for
+/// the other, and the verifier refuses a program that saves it across the helpers' calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Plan {
     /// What the answer is.
-    pub reply: Reply,
+    pub kind: Kind,
     /// How many bytes the frame has to get in front: 0, 28 or 48.
     pub head: usize,
     /// How many bytes the frame has to have in the end, `head` included: never more than it has with them, so its tail is
@@ -32,26 +35,40 @@ pub struct Plan {
     header: usize,
     /// Whether both are IPv6.
     v6: bool,
+    /// For [`Kind::Prohibited`]: how many bytes of the packet are quoted, its IP header first.
+    quoted: usize,
+    /// For [`Kind::Reset`]: whether the answer alone is shorter than a frame has to be.
+    padded: bool,
+    /// For [`Kind::Reset`].
+    reset: Reset,
 }
 
 /// What an answer is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reply {
+pub enum Kind {
     /// A TCP segment that resets the connection.
-    Reset(Reset),
-    /// ICMP 3/13 or ICMPv6 1/1, communication administratively prohibited, with this many bytes of the packet, its IP
-    /// header first.
-    Prohibited(usize),
+    Reset,
+    /// ICMP 3/13 or ICMPv6 1/1, communication administratively prohibited.
+    Prohibited,
 }
 
 /// What a reset says beyond being one. All in the host's byte order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Reset {
+struct Reset {
     /// The source port in the upper 16 bits, the destination port in the lower: the packet's, changed round.
     ports: u32,
     sequence: u32,
-    /// `None`: the ACK flag is not set.
-    acknowledgement: Option<u32>,
+    acknowledgement: u32,
+    /// The header's fourth word: its length, the flags, a window of 0.
+    flags: u32,
+}
+
+impl Reset {
+    const NONE: Self = Self { ports: 0, sequence: 0, acknowledgement: 0, flags: 0 };
+    /// Five words of header, RST.
+    const ALONE: u32 = 0x5004_0000;
+    /// Five words of header, RST and ACK.
+    const ACKNOWLEDGING: u32 = 0x5014_0000;
 }
 
 /// IPv4: "as much of the original datagram as possible without the length of the ICMP datagram exceeding 576 bytes"
@@ -105,15 +122,25 @@ pub fn plan<F: Frame + ?Sized>(frame: &F, packet: &Packet, transport: &Transport
             let reset = reset(frame, transport)?;
             let wanted = header + if v6 { 40 + 20 } else { 20 + 20 };
             // A frame that came with padding goes with padding.
-            let length = if frame.length() < LEAST_FRAME { wanted } else { wanted.max(LEAST_FRAME) };
-            Some(Plan { reply: Reply::Reset(reset), head: 0, length, header, v6 })
+            let padded = wanted < LEAST_FRAME && frame.length() >= LEAST_FRAME;
+            let length = if padded { LEAST_FRAME } else { wanted };
+            Some(Plan { kind: Kind::Reset, head: 0, length, header, v6, quoted: 0, padded, reset })
         }
         protocol::ICMP | protocol::ICMPV6 if !is_answerable_icmp(frame, transport, number, v6) => None,
         _ => {
             let (head, most) = if v6 { (HEAD_V6, MOST_V6) } else { (HEAD_V4, MOST_V4) };
             let quoted = transport.end.saturating_sub(header).min(most - head);
             let length = header + head + quoted;
-            Some(Plan { reply: Reply::Prohibited(quoted), head, length, header, v6 })
+            Some(Plan {
+                kind: Kind::Prohibited,
+                head,
+                length,
+                header,
+                v6,
+                quoted,
+                padded: false,
+                reset: Reset::NONE,
+            })
         }
     }
 }
@@ -139,13 +166,14 @@ fn reset<F: Frame + ?Sized>(frame: &F, transport: &Transport) -> Option<Reset> {
     }
     let ports = ports.rotate_left(16);
     if offset_and_flags & ACK != 0 {
-        return Some(Reset { ports, sequence: acknowledgement, acknowledgement: None });
+        let flags = Reset::ALONE;
+        return Some(Reset { ports, sequence: acknowledgement, acknowledgement: 0, flags });
     }
     // Of a first fragment, what it holds: that is at least the SYN, so a connecting client takes it for its answer.
     let payload = transport.length.saturating_sub(header);
-    let flags = (offset_and_flags & SYN != 0) as u32 + (offset_and_flags & FIN != 0) as u32;
-    let end = sequence.wrapping_add((payload as u64 & 0xffff_ffff) as u32).wrapping_add(flags);
-    Some(Reset { ports, sequence: 0, acknowledgement: Some(end) })
+    let marks = (offset_and_flags & SYN != 0) as u32 + (offset_and_flags & FIN != 0) as u32;
+    let end = sequence.wrapping_add((payload as u64 & 0xffff_ffff) as u32).wrapping_add(marks);
+    Some(Reset { ports, sequence: 0, acknowledgement: end, flags: Reset::ACKNOWLEDGING })
 }
 
 /// Whether both MAC addresses are those of one station: the lowest bit of the first byte is 0.

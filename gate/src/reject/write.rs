@@ -1,6 +1,6 @@
 //! Filling a frame that has been given its size with the answer to what it held.
 
-use super::{HEAD_V4, HEAD_V6, Plan, Reply, Reset};
+use super::{HEAD_V4, HEAD_V6, Kind, LEAST_FRAME, Plan, Reset};
 use crate::{
     checksum::{Sum, stretch},
     edit::FrameMut,
@@ -31,9 +31,9 @@ fn ipv4<F: FrameMut + ?Sized>(frame: &mut F, plan: &Plan) -> Option<()> {
     let asked = plan.head + header;
     let (source, destination) = (frame.be32(asked + 16)?, frame.be32(asked + 12)?);
     ethernet(frame, plan.head, header)?;
-    let (length, number) = match plan.reply {
-        Reply::Reset(_) => (40, protocol::TCP),
-        Reply::Prohibited(quoted) => (HEAD_V4 + quoted, protocol::ICMP),
+    let (length, number) = match plan.kind {
+        Kind::Reset => (40, protocol::TCP),
+        Kind::Prohibited => (HEAD_V4 + plan.quoted, protocol::ICMP),
     };
     // RFC 791. Not fragmented, and never to be, so an identification of 0 is right (RFC 6864).
     let start = 0x4500_0000 | (length as u64 & 0xffff) as u32;
@@ -47,19 +47,20 @@ fn ipv4<F: FrameMut + ?Sized>(frame: &mut F, plan: &Plan) -> Option<()> {
     frame.put32(header + 12, source)?;
     frame.put32(header + 16, destination)?;
     let at = header + 20;
-    match &plan.reply {
-        Reply::Reset(segment) => {
-            reset(frame, at, segment, addresses)?;
-            // Padding of a frame that would be too short without: 2 or 6 bytes.
+    match plan.kind {
+        Kind::Reset => {
+            reset(frame, at, &plan.reset, addresses)?;
+            // 2 or 6 bytes. Not "before the frame's length": of that the compiler would make a comparison with the
+            // frame's end plus 1, which the verifier does not take.
             for place in [at + 20, at + 22, at + 24] {
-                if place < plan.length {
+                if plan.padded && place < LEAST_FRAME {
                     frame.put16(place, 0)?;
                 }
             }
             Some(())
         }
         // ICMP alone has no pseudo header.
-        Reply::Prohibited(quoted) => prohibited(frame, at, PROHIBITED_V4, *quoted, Sum::ZERO),
+        Kind::Prohibited => prohibited(frame, at, PROHIBITED_V4, plan.quoted, Sum::ZERO),
     }
 }
 
@@ -69,9 +70,9 @@ fn ipv6<F: FrameMut + ?Sized>(frame: &mut F, plan: &Plan) -> Option<()> {
     let asked = plan.head + header;
     let (source, destination) = (frame.be128(asked + 24)?, frame.be128(asked + 8)?);
     ethernet(frame, plan.head, header)?;
-    let (length, number) = match plan.reply {
-        Reply::Reset(_) => (20, protocol::TCP),
-        Reply::Prohibited(quoted) => (HEAD_V6 - 40 + quoted, protocol::ICMPV6),
+    let (length, number) = match plan.kind {
+        Kind::Reset => (20, protocol::TCP),
+        Kind::Prohibited => (HEAD_V6 - 40 + plan.quoted, protocol::ICMPV6),
     };
     let length = (length as u64 & 0xffff) as u32;
     let addresses = Sum::ZERO.with64(source.0).with64(source.1).with64(destination.0).with64(destination.1);
@@ -81,11 +82,11 @@ fn ipv6<F: FrameMut + ?Sized>(frame: &mut F, plan: &Plan) -> Option<()> {
     frame.put128(header + 8, source)?;
     frame.put128(header + 24, destination)?;
     let at = header + 40;
-    match &plan.reply {
-        Reply::Reset(segment) => reset(frame, at, segment, addresses),
-        Reply::Prohibited(quoted) => {
+    match plan.kind {
+        Kind::Reset => reset(frame, at, &plan.reset, addresses),
+        Kind::Prohibited => {
             let pseudo = addresses.with(length).with(number as u32);
-            prohibited(frame, at, PROHIBITED_V6, *quoted, pseudo)
+            prohibited(frame, at, PROHIBITED_V6, plan.quoted, pseudo)
         }
     }
 }
@@ -115,16 +116,11 @@ fn ethernet<F: FrameMut + ?Sized>(frame: &mut F, from: usize, length: usize) -> 
 /// RFC 9293: a header alone, without a window.
 #[inline(always)]
 fn reset<F: FrameMut + ?Sized>(frame: &mut F, at: usize, reset: &Reset, addresses: Sum) -> Option<()> {
-    const RESET: u32 = 0x5004_0000;
-    const RESET_AND_ACKNOWLEDGE: u32 = 0x5014_0000;
-    let (acknowledgement, flags) = match reset.acknowledgement {
-        Some(number) => (number, RESET_AND_ACKNOWLEDGE),
-        None => (0, RESET),
-    };
+    let Reset { ports, sequence, acknowledgement, flags } = *reset;
     let sum = addresses.with(protocol::TCP as u32).with(20);
-    let sum = sum.with(reset.ports).with(reset.sequence).with(acknowledgement).with(flags).checksum();
-    frame.put32(at, reset.ports)?;
-    frame.put32(at + 4, reset.sequence)?;
+    let sum = sum.with(ports).with(sequence).with(acknowledgement).with(flags).checksum();
+    frame.put32(at, ports)?;
+    frame.put32(at + 4, sequence)?;
     frame.put32(at + 8, acknowledgement)?;
     frame.put32(at + 12, flags)?;
     frame.put32(at + 16, (sum as u32) << 16)

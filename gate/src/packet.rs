@@ -169,7 +169,7 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, header: usize) -> Parsed {
     let payload = payload as usize;
     // 0: a jumbogram (RFC 2675), or a segment that the NIC merged beyond 64 KiB.
     let end = if payload == 0 { frame.length() } else { frame.length().min(transport + payload) };
-    let chain = walk(frame, first, transport, end);
+    let chain = walk::<F, false>(frame, first, transport, end);
     let packet = |protocol, destination_port| {
         Parsed::Ip(Packet { source: Source::V6 { high, low }, header, protocol, destination_port })
     };
@@ -233,9 +233,15 @@ pub(crate) enum Chain {
     End { protocol: u8, at: usize, fragment: Fragment },
 }
 
-/// Walks extension headers from the header of type `next` at `at`; all of it must lie before `end`.
+/// Walks extension headers from the header of type `next` at `at`; all of it must lie before `end`. Only where `ATOMIC` are
+/// atomic fragments told from first ones: the parser treats both alike, and the verifier would walk twice as many ways.
 #[inline(always)]
-pub(crate) fn walk<F: Frame + ?Sized>(frame: &F, mut next: u8, mut at: usize, end: usize) -> Chain {
+pub(crate) fn walk<F: Frame + ?Sized, const ATOMIC: bool>(
+    frame: &F,
+    mut next: u8,
+    mut at: usize,
+    end: usize,
+) -> Chain {
     let mut fragment = Fragment::None;
     for _ in 0..MAX_EXTENSION_HEADERS {
         let unit = match next {
@@ -265,8 +271,8 @@ pub(crate) fn walk<F: Frame + ?Sized>(frame: &F, mut next: u8, mut at: usize, en
                     };
                 }
                 let more = start & 1 != 0;
-                fragment =
-                    if more || fragment == Fragment::First { Fragment::First } else { Fragment::Atomic };
+                let atomic = ATOMIC && !more && fragment != Fragment::First;
+                fragment = if atomic { Fragment::Atomic } else { Fragment::First };
                 8
             }
             // RFC 4302 section 2.2: in 4-byte units, minus 2.

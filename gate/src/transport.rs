@@ -76,7 +76,7 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, header: usize) -> Transport {
     // 0: a jumbogram (RFC 2675), or a segment that the NIC merged beyond 64 KiB.
     let claimed = if payload == 0 { frame.length() } else { first + payload as usize };
     let next = (next_and_hops >> 8) as u8;
-    match walk(frame, next, first, claimed.min(frame.length())) {
+    match walk::<F, true>(frame, next, first, claimed.min(frame.length())) {
         Chain::End { protocol, at, fragment } => {
             let upper =
                 if may_hide_more(protocol) { Upper::Behind(protocol) } else { Upper::Known(protocol) };

@@ -110,7 +110,7 @@ impl Shape {
 }
 
 /// More than any cell costs, and little enough to be added up.
-const WORST: usize = usize::MAX >> 32;
+const WORST: usize = u32::MAX as usize;
 
 /// The strides that are tried for a node.
 fn strides<K: Key>(cell: Cell<'_, K>) -> impl Iterator<Item = u32> {
@@ -138,9 +138,11 @@ impl<'a> Ends<'a> {
     pub(super) fn of<K: Key>(shape: &Shape, cell: Cell<'_, K>, memory: &'a mut Vec<usize>) -> Self {
         // More is rarely asked for.
         const BEYOND: u32 = 4;
+        // 32 MiB. A cell of more runs than that is good for has the deeper ones found out when asked.
+        const SUMS: usize = 1 << 22;
         let most = strides(cell).last().unwrap_or(0) + if shape.steps > 1 { BEYOND } else { 0 };
-        let depths = most.min(cell.bits()) as usize;
         let count = cell.inner().len() + 1;
+        let depths = (most.min(cell.bits()) as usize).min(SUMS / count);
         memory.clear();
         memory.resize(count * (depths + 1), 0);
         let Cell { from, consumed, .. } = cell;

@@ -179,10 +179,8 @@ fn compile(config: &Config, clock: &mut Clock, slots: &mut Slots) -> anyhow::Res
     let read = clock.lap();
     let classified = classify(config, &databases)?;
     let decided = clock.lap();
-    let mut compilation = classified.build(config)?;
+    let mut compilation = classified.build_last(config, databases)?;
     compilation.assign(slots, &[], |_| Counter::default())?;
-    // As the daemon does: the databases go before anything is loaded.
-    drop(databases);
     Ok((compilation, [read, decided, clock.lap()]))
 }
 

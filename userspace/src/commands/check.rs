@@ -67,7 +67,7 @@ pub fn run(args: &ReadArgs) -> Result<(), Failure> {
     let report = Report {
         rules: config.rules.iter().map(rule).collect(),
         interfaces: config.interfaces.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
-        tables: tables(&databases, &compilation),
+        tables: tables(databases.country.networks, &compilation),
         classes: compilation.outcomes.len(),
         databases: databases.all().map(database_status).to_vec(),
         warnings,

@@ -20,11 +20,11 @@ use crate::{
         counters::{Other, other},
         interfaces,
     },
-    geoip::Database,
+    geoip::{Database, PerFamily},
     metrics::{Totals, render},
     policy::{
-        Databases, Originals,
-        compile::{Compilation, compile},
+        Originals,
+        compile::{Compilation, classify},
         slots::{Outcome, Slots},
     },
     time,
@@ -80,10 +80,12 @@ impl Candidate {
         dataplane::prepare();
         let originals = Originals::open(&config)?;
         let databases = originals.read()?;
-        let compilation = compile(&config, &databases).map_err(Failure::config)?;
-        let tables = tables(&databases, &compilation);
-        let databases = databases.all().map(database_status).to_vec();
-        Ok(Self { config, originals, compilation, databases, tables })
+        let classified = classify(&config, &databases).map_err(Failure::config)?;
+        let networks = databases.country.networks;
+        let statuses = databases.all().map(database_status).to_vec();
+        let compilation = classified.build_last(&config, databases).map_err(Failure::config)?;
+        let tables = tables(networks, &compilation);
+        Ok(Self { config, originals, compilation, databases: statuses, tables })
     }
 
     /// The configuration.
@@ -365,10 +367,9 @@ pub fn database_status(database: &Database) -> DatabaseStatus {
     }
 }
 
-/// The size of a compiled policy's tables.
+/// The size of a compiled policy's tables; `networks` are the country database's.
 #[must_use]
-pub fn tables(databases: &Databases, compilation: &Compilation) -> Tables {
-    let networks = &databases.country.networks;
+pub fn tables(networks: PerFamily<u64>, compilation: &Compilation) -> Tables {
     let table =
         |networks, intervals, image: &[u8]| status::Table { networks, intervals, bytes: image.len() as u64 };
     let images = &compilation.compiled.tables;

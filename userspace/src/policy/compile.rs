@@ -73,6 +73,17 @@ pub fn classify(config: &Config, databases: &Databases) -> Result<Classified, Ta
 }
 
 impl Classified {
+    /// Builds the tables, and frees meanwhile the databases that they came from, on a processor that is idle by then.
+    ///
+    /// # Errors
+    /// When they do not fit.
+    pub fn build_last(self, config: &Config, databases: Databases) -> Result<Compilation, TableError> {
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(databases));
+            self.build(config)
+        })
+    }
+
     /// Builds the tables.
     ///
     /// # Errors

@@ -44,8 +44,8 @@ pub trait Image: Sized {
     /// Whether there are wide leaves.
     fn wide(&self) -> bool;
 
-    /// What a special entry of an IPv4 image comes to; `key` is what follows of the address, left-aligned. For the kernel
-    /// side to have it as a function of its own.
+    /// What a special entry of an IPv4 image comes to; `key` is what follows of the address, left-aligned. A method, so that
+    /// the kernel side can have it as a function of its own.
     #[inline(always)]
     fn explore_v4(&self, entry: u32, key: u64) -> u32 {
         explore::<Self, 4>(self, entry, key, 0)
@@ -177,7 +177,8 @@ pub fn explore<I: Image, const WORD: u32>(image: &I, entry: u32, high: u64, low:
         high = high << s | (low >> 1) >> (63 - s);
         low <<= s;
     }
-    0
+    // No well-made table has a way as long; a class of this number drops.
+    u32::MAX
 }
 
 /// The upper `s` bits of `key`, at most 16. Not `key >> (64 - s)`: s may be 0.

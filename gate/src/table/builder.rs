@@ -248,7 +248,7 @@ impl Builder {
         let image = &self.image;
         let stored = |&(at, length): &(u32, u32)| &image[at as usize..][..length as usize];
         // A list's words need more alignment than other parts.
-        let equal = |place: &(u32, u32)| place.0 as usize % align == 0 && stored(place) == part;
+        let equal = |place: &(u32, u32)| (place.0 as usize).is_multiple_of(align) && stored(place) == part;
         if let Some(&(at, _)) = self.known.find(hash, equal) {
             return self.through(at | kind, passes);
         }

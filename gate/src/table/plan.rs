@@ -1,6 +1,6 @@
 //! What becomes of a cell, by dynamic programming over bytes.
 
-use std::vec::Vec;
+use std::{ops::RangeInclusive, vec::Vec};
 
 use super::{
     MAX_LIST, STEPS_V4, STEPS_V6,
@@ -99,7 +99,7 @@ impl Shape {
             if cost < best.0 {
                 best = (cost, End::List);
             }
-        } else if best.0 > 4096 {
+        } else if best.0 > LARGE_LEAF {
             let cost = (4 << stride) + penalty + ends.below(self, cell, stride, best.0);
             if cost < best.0 {
                 best = (cost, End::Node(stride));
@@ -109,13 +109,21 @@ impl Shape {
     }
 }
 
+/// Bytes up to which a leaf is not compared with a node in its place, which would cost a branch.
+const LARGE_LEAF: usize = 4096;
+
 /// More than any cell costs, and little enough to be added up.
 const WORST: usize = u32::MAX as usize;
 
-/// The strides that are tried for a node.
-fn strides<K: Key>(cell: Cell<'_, K>) -> impl Iterator<Item = u32> {
+/// The strides that are tried for the node of a cell with runs inside: those at which about one run comes to an entry.
+fn strides<K: Key>(cell: Cell<'_, K>) -> RangeInclusive<u32> {
+    /// How far from that, either way: one more gives no smaller table, one less a larger one.
+    const EITHER_WAY: u32 = 3;
+    /// 64 KiB of entries.
+    const WIDEST: u32 = 14;
     let around = (cell.inner().len() + 1).ilog2();
-    around.saturating_sub(3).max(1)..=(around + 3).min(cell.bits()).min(14)
+    let most = (around + EITHER_WAY).min(cell.bits()).min(WIDEST);
+    around.saturating_sub(EITHER_WAY).clamp(1, most)..=most
 }
 
 /// What cells under one cell cost where nodes have come to their end: many ways of dividing it come to the same cells.
@@ -138,11 +146,11 @@ impl<'a> Ends<'a> {
     pub(super) fn of<K: Key>(shape: &Shape, cell: Cell<'_, K>, memory: &'a mut Vec<usize>) -> Self {
         // More is rarely asked for.
         const BEYOND: u32 = 4;
-        // 32 MiB. A cell of more runs than that is good for has the deeper ones found out when asked.
+        // 32 MiB, or one depth of a cell that has more runs. Deeper ones are then found out when asked.
         const SUMS: usize = 1 << 22;
-        let most = strides(cell).last().unwrap_or(0) + if shape.steps > 1 { BEYOND } else { 0 };
+        let most = *strides(cell).end() + if shape.steps > 1 { BEYOND } else { 0 };
         let count = cell.inner().len() + 1;
-        let depths = (most.min(cell.bits()) as usize).min(SUMS / count);
+        let depths = (most.min(cell.bits()) as usize).min((SUMS / count).saturating_sub(1));
         memory.clear();
         memory.resize(count * (depths + 1), 0);
         let Cell { from, consumed, .. } = cell;

@@ -119,7 +119,8 @@ impl Object {
 
 /// Makes a part of the next load beforehand, in a thread of its own: what takes time and has nothing to do with the policy.
 pub fn prepare() {
-    std::thread::spawn(|| SPARE.fill());
+    // Where no thread is to be had, the load does it.
+    let _ = std::thread::Builder::new().name("loader".into()).spawn(|| SPARE.fill());
 }
 
 /// A loader that nobody has used yet, if somebody called [`prepare`].
@@ -129,7 +130,8 @@ struct Spare(Mutex<Option<EbpfLoader<'static>>>);
 
 impl Spare {
     fn fill(&self) {
-        // Whoever takes it waits until it is there.
+        // Locked while it is made: whoever takes it meanwhile waits. Who came first makes one of its own, and this one is the
+        // next load's.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(new_loader);
     }
 

@@ -73,7 +73,8 @@ pub fn classify(config: &Config, databases: &Databases) -> Result<Classified, Ta
 }
 
 impl Classified {
-    /// Builds the tables, and frees meanwhile the databases that they came from, on a processor that is idle by then.
+    /// Builds the tables, and frees beside that the databases that they came from: the thread for IPv4 ends long before the
+    /// one for IPv6.
     ///
     /// # Errors
     /// When they do not fit.

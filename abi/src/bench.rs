@@ -25,7 +25,7 @@ pub mod name {
 pub const ONLY_V4: u64 = 0;
 /// [`Run::family`]: every packet of a gate run is IPv6.
 pub const ONLY_V6: u64 = 1;
-/// [`Run::family`]: half of the packets each, in no order: bit 63 of a number made from the packet's decides.
+/// [`Run::family`]: half of the packets each, in no order: bit 40 of a number made from the packet's decides.
 pub const MIXED: u64 = 2;
 
 /// Where a run stands, and what came of it.

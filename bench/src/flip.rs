@@ -282,14 +282,23 @@ pub(crate) fn show(flip: &Flip) {
         "\n{} reloads of full tables in {:.1} s under {:.0} packets a second, one in {ONE_IN} allowed: none was lost, no blocked one passed",
         flip.flips, flip.seconds, flip.packets_per_second
     );
-    println!("{:<34} {:>10} {:>10} {:>10}", "µs", "p50", "p99", "max");
+    println!(
+        "{:<34} {:>10} {:>10} {:>10}",
+        format!("µs between two allowed, {ONE_IN} packets"),
+        "p50",
+        "p99",
+        "max"
+    );
     for line in &flip.gaps {
         println!("{:<34} {}", format!("gap {}", line.phase), line.gap);
     }
-    println!("{:<34} {}", "the step itself", flip.step);
+    println!(
+        "(the daemon shares a CPU with the packets: compare \"reloading\" with \"compiling, no reload\")"
+    );
+    println!("{:<34} {}", "the step: the daemon waits, µs", flip.step);
     let mb = |bytes: u64| bytes as f64 / 1e6;
     println!(
-        "daemon: {:.1} MB resident before, {:.1} after, {:.1} at most; maps: {:.1} MB, {:.1} at most",
+        "daemon: {:.1} MB resident before, {:.1} after, {:.1} at most; its maps: {:.1} MB, {:.1} with two generations",
         mb(flip.resident[0]),
         mb(flip.resident[1]),
         mb(flip.peak_resident),

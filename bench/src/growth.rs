@@ -118,19 +118,22 @@ pub(crate) fn measure(
 /// Prints the section.
 pub(crate) fn show(lines: &[Intervals]) {
     println!(
-        "\n{:<7} {:>9} {:>7} {:>22} {:>20} {:>22} {:>26} {:>8} {:>8} {:>8} {:>9} {:>7}",
+        "\nsynthetic worlds, intervals a family; build ms: both tables; one dependent load: in as much memory, beside nothing else"
+    );
+    println!(
+        "{:<7} {:>9} {:>7} {:>22} {:>20} {:>22} {:>26} {:>8} {:>8} {:>8} {:>9} {:>7}",
         "family",
         "intervals",
         "classes",
         "ns a look-up",
-        "one load there",
-        "LPM × octroi",
+        "one dependent load",
+        "LPM's ÷ octroi's",
         "LPM ns",
         "MB",
-        "B/run",
+        "B/int.",
         "build ms",
         "LPM keys",
-        "fill s"
+        "LPM s"
     );
     for line in lines {
         let lpm = |show: fn(&Lpm) -> String| line.lpm.as_ref().map_or_else(|| "-".to_owned(), show);

@@ -166,14 +166,18 @@ fn mb(kib: u64) -> f64 {
 /// Prints the section.
 pub(crate) fn show(lines: &[Load]) {
     println!(
-        "\n{:<14} {:<13} {:>8} {:>22} {:>20} {:>20} {:>8} {:>9} {:>9}",
+        "\nfrom file to gate: octroi all countries and networks, nft and ipset only the list named, lpm the world once, from memory \
+         (peak and after: the loading process)"
+    );
+    println!(
+        "{:<14} {:<13} {:>8} {:>22} {:>20} {:>20} {:>8} {:>9} {:>9}",
         "load",
         "content",
         "entries",
         "ms until live",
-        "× octroi",
+        "÷ octroi's start",
         "peak MB",
-        "rest MB",
+        "after MB",
         "kernel MB",
         "tables MB"
     );

@@ -166,7 +166,7 @@ fn class(world: &World, v4: bool, address: u128) -> u32 {
 pub(crate) fn show(lines: &[Lookup]) {
     println!(
         "{:<7} {:<24} {:<10} {:>22} {:>24} {:>10}",
-        "family", "addresses", "structure", "ns a look-up", "× octroi", "MB"
+        "family", "addresses", "structure", "ns a look-up", "÷ octroi's", "MB"
     );
     for line in lines {
         println!(

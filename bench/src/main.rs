@@ -73,6 +73,8 @@ struct Options {
 #[derive(Serialize)]
 pub(crate) struct Report {
     machine: Machine,
+    /// Without the largest worlds, and with fewer packets and rounds.
+    quick: bool,
     lookup: Vec<Lookup>,
     gate: Vec<Gate>,
     veth: Vec<veth::Veth>,
@@ -96,6 +98,7 @@ enum Growth {
 #[derive(Serialize)]
 struct Machine {
     cpu: String,
+    cpus: usize,
     kernel: String,
 }
 
@@ -115,7 +118,10 @@ fn report(options: &Options) -> anyhow::Result<()> {
     let (packets, rounds) = if options.quick { (1 << 18, 3) } else { (1 << 20, 7) };
     let object = &options.object;
     let machine = Machine::here()?;
-    println!("{}, Linux {}; {packets} packets a run, {rounds} rounds", machine.cpu, machine.kernel);
+    println!(
+        "{}, {} CPUs, Linux {}; {packets} packets a run, {rounds} rounds; figures: median (least–most) of the rounds",
+        machine.cpu, machine.cpus, machine.kernel
+    );
 
     let world = World::new(DROP)?;
     let mut kernel = Kernel::load(object, &world, true)?;
@@ -156,7 +162,18 @@ fn report(options: &Options) -> anyhow::Result<()> {
     let growth = intervals.into_iter().map(Growth::Intervals).chain(rules.into_iter().map(Growth::Rules));
     let country = [world.v4.len(), world.v6.len()];
     let growth = growth.collect();
-    let mut report = Report { machine, lookup, gate, veth, flip, load, growth, goals: Vec::new(), country };
+    let mut report = Report {
+        machine,
+        quick: options.quick,
+        lookup,
+        gate,
+        veth,
+        flip,
+        load,
+        growth,
+        goals: Vec::new(),
+        country,
+    };
     report.goals = goals::all(&report);
     goals::show(&report.goals);
     report.write(&options.output)
@@ -222,6 +239,7 @@ impl Machine {
         let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         Ok(Self {
             cpu: model.map_or("unknown processor", |(_, name)| name).trim().to_owned(),
+            cpus: std::thread::available_parallelism().context("count CPUs")?.get(),
             kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         })
     }

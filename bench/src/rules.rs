@@ -96,7 +96,7 @@ fn policy(count: usize) -> String {
 pub(crate) fn show(lines: &[Rules]) {
     println!(
         "\n{:>5} {:>8} {:>9} {:>8} {:>11} {:>24} {:>20}",
-        "rules", "classes", "intervals", "MB", "compile ms", "ns beyond a return", "× one rule"
+        "rules", "classes", "intervals", "MB", "compile ms", "ns beyond a return", "÷ one rule's"
     );
     for line in lines {
         println!(

@@ -161,10 +161,21 @@ impl Runner<'_> {
 
 /// Prints the lines.
 pub(crate) fn show(lines: &[Veth]) {
-    println!("\nblocked packets over veth, one CPU sending and one receiving (thousands a second)");
+    println!(
+        "\nblocked packets over veth, one CPU sending and one receiving; below 95 % busy it is the sender that limits them: \
+         compare the CPU time\n(\"nothing\": up to UDP, where nobody listens; veth copies each packet for native XDP, which a card's \
+         driver does not)"
+    );
     println!(
         "{:<26} {:<13} {:>8} {:>8} {:>24} {:>24} {:>24} {:>18}",
-        "tool", "list", "prefixes", "set up s", "dropped", "CPU ns a packet", "receiver busy %", "× octroi"
+        "tool",
+        "list",
+        "prefixes",
+        "set up s",
+        "dropped, thousands/s",
+        "CPU ns a packet",
+        "receiver busy %",
+        "CPU ÷ octroi's"
     );
     for line in lines {
         println!(

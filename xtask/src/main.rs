@@ -46,8 +46,12 @@ enum Verb {
     /// Which part may import what, and how long a file may be.
     Lint,
     /// Measure what octroi costs, beside what others cost.
+    ///
+    /// As root, on CPUs 0 and 1, which it keeps busy at the highest priority for about six minutes: not on a machine in service.
+    /// Installs iproute2, ethtool, nftables, ipset and iptables where they are missing. Attaches in network namespaces of its
+    /// own, never to an interface of the machine. Writes report.json and report.svg to target/bench.
     Bench {
-        /// Under a minute, with wider spreads.
+        /// About a minute once built, with wider spreads; no tables of 4 million intervals.
         #[arg(long)]
         quick: bool,
     },

@@ -134,13 +134,15 @@ pub(super) struct Ends<'a> {
     count: usize,
     /// The least depth that is known, below the cell.
     first: u32,
+    /// None between the cell itself and this depth is known: no node is tried that leads there.
+    narrowest: u32,
     /// For each depth from there on: at every run, the cost of all cells of that depth whose first run is before it.
     sums: &'a [usize],
 }
 
 impl<'a> Ends<'a> {
     /// None.
-    const UNKNOWN: Self = Self { from: 0, consumed: 0, count: 0, first: u32::MAX, sums: &[] };
+    const UNKNOWN: Self = Self { from: 0, consumed: 0, count: 0, first: u32::MAX, narrowest: 0, sums: &[] };
 
     /// Those that nodes of a cell with runs inside may come to, and some more; `memory` is for reuse.
     pub(super) fn of<K: Key>(shape: &Shape, cell: Cell<'_, K>, memory: &'a mut Vec<usize>) -> Self {
@@ -148,16 +150,17 @@ impl<'a> Ends<'a> {
         const BEYOND: u32 = 4;
         // 32 MiB, or one depth of a cell that has more runs. Deeper ones are then found out when asked.
         const SUMS: usize = 1 << 22;
-        let most = *strides(cell).end() + if shape.steps > 1 { BEYOND } else { 0 };
+        let (narrowest, widest) = strides(cell).into_inner();
+        let most = widest + if shape.steps > 1 { BEYOND } else { 0 };
         let count = cell.inner().len() + 1;
         let depths = (most.min(cell.bits()) as usize).min((SUMS / count).saturating_sub(1));
         memory.clear();
         memory.resize(count * (depths + 1), 0);
         let Cell { from, consumed, .. } = cell;
         // Deep ones first: what they cost is a part of what those above them cost.
-        for depth in (0..=depths).rev() {
+        for depth in (0..=depths).rev().filter(|&depth| depth == 0 || depth >= narrowest as usize) {
             let (here, deeper) = memory[count * depth..].split_at_mut(count);
-            let ends = Ends { from, consumed, count, first: depth as u32 + 1, sums: deeper };
+            let ends = Ends { from, consumed, count, first: depth as u32 + 1, narrowest, sums: deeper };
             for (_, part) in cell.parts(depth as u32) {
                 if !part.is_plain() {
                     here[part.from - from + 1] = shape.end_by(part, &ends).0;
@@ -169,7 +172,7 @@ impl<'a> Ends<'a> {
                 *here = sum;
             }
         }
-        Self { from, consumed, count, first: 0, sums: memory }
+        Self { from, consumed, count, first: 0, narrowest, sums: memory }
     }
 
     /// What all parts of `s` bits of a cell cost; once that is `limit`, maybe less.
@@ -190,7 +193,11 @@ impl<'a> Ends<'a> {
     }
 
     fn known<K: Key>(&self, cell: Cell<'_, K>, s: u32) -> Option<usize> {
-        let depth = (cell.consumed + s).checked_sub(self.consumed)?.checked_sub(self.first)? as usize;
+        let depth = (cell.consumed + s).checked_sub(self.consumed)?;
+        if (1..self.narrowest).contains(&depth) {
+            return None;
+        }
+        let depth = depth.checked_sub(self.first)? as usize;
         let sums = self.sums.get(depth * self.count..)?.get(..self.count)?;
         Some(sums[cell.to - self.from] - sums[cell.from - self.from])
     }

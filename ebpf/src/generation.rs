@@ -100,25 +100,18 @@ impl Loaded {
 impl Generation for Loaded {
     #[inline(always)]
     fn class_v4(&self, address: u32) -> u32 {
-        let root = constant!(root_v4);
-        // Two ways of their own: where a look-up of a map might be, the compiler keeps registers free for its call.
         if constant!(parts) != 0 {
-            return table::class_v4(&Parts::v4(), root, address);
+            return in_parts_v4(address);
         }
-        table::class_v4(&Table::v4(), root, address)
+        table::class_v4(&Table::v4(), constant!(root_v4), address)
     }
 
     #[inline(always)]
     fn class_v6(&self, high: u64, low: u64) -> u32 {
-        let roots = RootsV6 {
-            global: constant!(root_v6),
-            other: constant!(other_v6),
-            divided: constant!(divided_v6),
-        };
         if constant!(parts) != 0 {
-            return table::class_v6(&Parts::v6(), &roots, high, low);
+            return in_parts_v6(high, low);
         }
-        table::class_v6(&Table::v6(), &roots, high, low)
+        table::class_v6(&Table::v6(), &roots_v6(), high, low)
     }
 
     #[inline(always)]
@@ -161,6 +154,25 @@ pub(crate) fn note(outcome: &Outcome) {
     unsafe { core::ptr::write_volatile(&raw mut NOTES.last_slot, outcome.slot) };
     // SAFETY: as above.
     unsafe { core::ptr::write_volatile(&raw mut NOTES.last_verdict, outcome.verdict as u32) };
+}
+
+#[inline(always)]
+fn roots_v6() -> RootsV6 {
+    RootsV6 { global: constant!(root_v6), other: constant!(other_v6), divided: constant!(divided_v6) }
+}
+
+/// Look-ups in tables in parts, in functions of their own: each read of theirs is a call, for which the compiler would keep
+/// registers free on the way that all others take.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn in_parts_v4(address: u32) -> u32 {
+    table::class_v4(&Parts::v4(), constant!(root_v4), address)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn in_parts_v6(high: u64, low: u64) -> u32 {
+    table::class_v6(&Parts::v6(), &roots_v6(), high, low)
 }
 
 /// What few addresses need, in functions of their own: the verifier looks at each once, however many ways lead there.

@@ -4,7 +4,7 @@
 //! Config + Databases ─ sets (prefixes of each rule as ranges) ─┐
 //!   special-purpose space ─────────────────────────────────────┤
 //!   country runs, ASN runs ────────────────────────────────────┴─ layers: merged runs of facts
-//!        └─ decide, once per distinct facts ─ classes ─ table ─ Compiled
+//!        └─ decide, for each family once per distinct facts ─ classes ─ table ─ Compiled
 //! ```
 //!
 //! `decide` is also what `octroi explain` asks, so that an explanation cannot differ from the gate.

@@ -143,3 +143,65 @@ const fn facts([special, country, asn, membership]: [u32; 4]) -> Facts {
         _ => Facts { special: None, country, asn, membership },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::{collection, option, prelude::*, sample};
+
+    use super::*;
+
+    /// Few places, so that starts of several layers coincide: eight at each end of a family, addresses side by side.
+    fn place<K: Family>(number: u8) -> K {
+        let end = |steps| (0..steps).fold(K::LAST, |address: K, _| address.before());
+        let begin = |steps| (0..steps).fold(K::FIRST, |address: K, _| address.next().expect("not the last"));
+        if number < 8 { begin(number) } else { end(15 - number) }
+    }
+
+    /// Any runs; neighbours may be equal. Where one layer has few and another many, runs lie across several of the other.
+    fn layer() -> impl Strategy<Value = Vec<(u8, u32)>> {
+        let rest = sample::select(vec![0.05, 0.2, 0.5, 0.95])
+            .prop_flat_map(|often| collection::vec(option::weighted(often, 0u32..3), 15));
+        (0u32..3, rest).prop_map(|(first, rest)| {
+            let rest = (1..).zip(rest).filter_map(|(start, number)| Some((start, number?)));
+            std::iter::once((0, first)).chain(rest).collect()
+        })
+    }
+
+    /// Layers over one family against `at`, with what `value` tells apart.
+    fn merge_as_at<K: Family, V: Copy + PartialEq + std::fmt::Debug>(
+        numbers: &[Vec<(u8, u32)>; 4],
+        value: impl Fn(Facts) -> V,
+    ) {
+        let [special, country, asn, membership] = numbers.each_ref().map(|layer| {
+            layer.iter().map(|&(start, number)| (place::<K>(start), number)).collect::<Vec<_>>()
+        });
+        let starts: BTreeSet<K> =
+            [&special, &country, &asn, &membership].into_iter().flatten().map(|run| run.0).collect();
+        let layers = Layers { special, country: &country, asn, membership };
+        let merged = layers.merged(&value);
+        assert_eq!(merged[0].0, K::FIRST);
+        assert!(merged.is_sorted_by(|one, next| one.0 < next.0 && one.1 != next.1), "{merged:?}");
+        let before = starts.iter().filter(|&&start| start != K::FIRST).map(|start| start.before());
+        for address in before.chain(starts.iter().copied()).chain([K::LAST]) {
+            let run = merged.partition_point(|run| run.0 <= address) - 1;
+            let (facts, first, last) = layers.at(address);
+            assert_eq!(merged[run].1, value(facts), "{address:?}");
+            // What `at` calls a run is nowhere divided, and its ends are some layer's.
+            assert!(merged[run].0 <= first && merged.get(run + 1).is_none_or(|next| last < next.0));
+            assert!(starts.contains(&first) && last.next().is_none_or(|next| starts.contains(&next)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn merged_layers_say_of_every_address_what_the_layers_say(numbers in [layer(), layer(), layer(), layer()]) {
+            merge_as_at::<u32, _>(&numbers, |facts| facts);
+            merge_as_at::<u128, _>(&numbers, |facts| facts);
+            // Most of the starts are none any more.
+            merge_as_at::<u32, _>(&numbers, |facts| facts.country == facts.membership);
+            merge_as_at::<u128, _>(&numbers, |facts| facts.asn == 1);
+        }
+    }
+}

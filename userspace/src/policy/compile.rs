@@ -279,3 +279,57 @@ fn by_frequency(families: [Vec<(Meaning, usize)>; 2]) -> Result<(Vec<Meaning>, [
 fn renumber<K>(runs: Vec<(K, u32)>, numbers: &[u16]) -> Vec<(K, u16)> {
     runs.into_iter().map(|(start, class)| (start, numbers[class as usize])).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use octroi_abi::{DSCP_KEEP, Verdict};
+
+    use super::*;
+    use crate::policy::decide::Location;
+
+    /// A class unlike those of other marks.
+    fn meaning(mark: u32) -> Meaning {
+        let outcome =
+            Outcome { location: Location::Unknown, verdict: Verdict::Tag, rule: None, observed: Vec::new() };
+        let decision =
+            Decision { verdict: Verdict::Tag, rule: None, observed: Vec::new(), mark, dscp: DSCP_KEEP };
+        (outcome, decision)
+    }
+
+    /// Marks of all classes in order, and each family's numbers.
+    fn numbered(families: [&[(u32, usize)]; 2]) -> (Vec<u32>, [Vec<u16>; 2]) {
+        let families =
+            families.map(|classes| classes.iter().map(|&(mark, runs)| (meaning(mark), runs)).collect());
+        let (all, of_families) = by_frequency(families).expect("few classes");
+        (all.into_iter().map(|(_, decision)| decision.mark).collect(), of_families)
+    }
+
+    #[test]
+    fn a_class_of_both_families_is_one_and_counts_the_runs_of_both() {
+        // Each family by itself has 20 behind its own class; together it has the most.
+        let (marks, [v4, v6]) = numbered([&[(10, 4), (20, 3)], &[(30, 5), (20, 3)]]);
+        assert_eq!(marks, [20, 30, 10]);
+        assert_eq!((v4.as_slice(), v6.as_slice()), ([2, 0].as_slice(), [1, 0].as_slice()));
+        assert_eq!(renumber(vec![(0u32, 1), (7, 0), (9, 1)], &v4), [(0, 0), (7, 2), (9, 0)]);
+        assert_eq!(renumber(vec![(0u128, 0), (1 << 64, 1)], &v6), [(0, 1), (1 << 64, 0)]);
+    }
+
+    #[test]
+    fn classes_with_equally_many_runs_stay_in_the_order_in_which_they_were_found() {
+        // More than a sort that does not keep order keeps in order anyway.
+        let found: Vec<(u32, usize)> = (0..300).map(|mark| (mark, mark as usize * 7 % 3)).collect();
+        let mut expected = found.clone();
+        expected.sort_by_key(|&(mark, runs)| (std::cmp::Reverse(runs), mark));
+        let (marks, _) = numbered([&found[..200], &found[200..]]);
+        assert_eq!(marks, expected.iter().map(|class| class.0).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn more_classes_than_16_bits_can_number_are_refused_though_each_family_s_fit() {
+        let classes = |marks: std::ops::Range<u32>| marks.map(|mark| (meaning(mark), 1)).collect::<Vec<_>>();
+        let fits = by_frequency([classes(0..40_000), classes(30_000..1 << 16)]);
+        assert_eq!(fits.map(|(all, _)| all.len()), Ok(1 << 16));
+        let refused = by_frequency([classes(0..40_000), classes(30_000..(1 << 16) + 1)]);
+        assert_eq!(refused, Err(TableError::TooManyClasses { classes: (1 << 16) + 1 }));
+    }
+}

@@ -74,7 +74,7 @@ fn a_file_without_an_ipv4_tree_gives_ipv4_what_covers_it() {
 }
 
 /// A file of `nodes`, with records of 24 bits, and one record after them.
-fn file_of(nodes: &[(usize, usize)]) -> Vec<u8> {
+pub(super) fn file_of(nodes: &[(usize, usize)]) -> Vec<u8> {
     let donor = craft::mmdb(6, "Test", &[("8000::/1", serde_json::json!({"country_code": "CH"}))]);
     // The donor's tree has one node; its count in the metadata is a number of one byte.
     let mut file: Vec<u8> = nodes

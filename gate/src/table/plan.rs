@@ -146,14 +146,19 @@ impl<'a> Ends<'a> {
 
     /// Those that nodes of a cell with runs inside may come to, and some more; `memory` is for reuse.
     pub(super) fn of<K: Key>(shape: &Shape, cell: Cell<'_, K>, memory: &'a mut Vec<usize>) -> Self {
+        // 32 MiB, or one depth of a cell that has more runs.
+        const SUMS: usize = 1 << 22;
+        Self::within(SUMS, shape, cell, memory)
+    }
+
+    /// The same with at most so many sums, or one depth. What they do not reach is then found out when asked.
+    fn within<K: Key>(most: usize, shape: &Shape, cell: Cell<'_, K>, memory: &'a mut Vec<usize>) -> Self {
         // More is rarely asked for.
         const BEYOND: u32 = 4;
-        // 32 MiB, or one depth of a cell that has more runs. Deeper ones are then found out when asked.
-        const SUMS: usize = 1 << 22;
         let (narrowest, widest) = strides(cell).into_inner();
-        let most = widest + if shape.steps > 1 { BEYOND } else { 0 };
+        let deepest = widest + if shape.steps > 1 { BEYOND } else { 0 };
         let count = cell.inner().len() + 1;
-        let depths = (most.min(cell.bits()) as usize).min((SUMS / count).saturating_sub(1));
+        let depths = (deepest.min(cell.bits()) as usize).min((most / count).saturating_sub(1));
         memory.clear();
         memory.resize(count * (depths + 1), 0);
         let Cell { from, consumed, .. } = cell;
@@ -204,55 +209,4 @@ impl<'a> Ends<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::table::cell::Run;
-
-    /// Runs of a trie whose starts have their bits anywhere below the first eight, so that they crowd in one cell.
-    fn runs(starts: &[(u64, u32, u16)]) -> Vec<Run<u64>> {
-        let mut starts: Vec<(u64, u16)> = starts
-            .iter()
-            .map(|&(bits, length, class)| {
-                ((bits & 0xffff_ffff) << 24 >> (40 - length) << (40 - length), class)
-            })
-            .collect();
-        starts.push((0, 0));
-        starts.sort_unstable();
-        starts.dedup_by_key(|run| run.0);
-        starts.into_iter().map(|(start, class)| Run { start, class }).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_known_beforehand_is_what_is_found_when_asked(
-            starts in prop::collection::vec((any::<u64>(), 4..40u32, 0..5u16), 1..200)
-        ) {
-            let runs = runs(&starts);
-            for (_, cell) in Cell::whole(&runs).parts(8).filter(|(_, cell)| !cell.is_plain()) {
-                for shape in [Shape::V4, Shape::V6] {
-                    let mut memory = Vec::new();
-                    let ends = Ends::of(&shape, cell, &mut memory);
-                    for steps in 1..=shape.steps {
-                        prop_assert_eq!(
-                            shape.node(cell, steps, &ends),
-                            shape.node(cell, steps, &Ends::UNKNOWN)
-                        );
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_very_large_cell_has_a_node() {
-        let runs: Vec<Run<u64>> =
-            (0..300_000u64).map(|n| Run { start: n << 30, class: (n & 1) as u16 }).collect();
-        let cell = Cell::whole(&runs);
-        assert!(!strides(cell).is_empty());
-        let mut memory = Vec::new();
-        let ends = Ends::of(&Shape::V6, cell, &mut memory);
-        assert_ne!(Shape::V6.stride(cell, 2, &ends), 0);
-    }
-}
+mod tests;

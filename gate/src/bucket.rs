@@ -15,7 +15,8 @@ const SECOND: u64 = 1_000_000_000;
 /// How often [`admit`] tries to write what it decided.
 const TRIES: u32 = 8;
 
-/// A rate and a burst.
+/// A rate and a burst. A bucket's word counts in units of the rate: it belongs to one rate, and under another it may stand for
+/// an empty bucket for a while, or a full one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limit {
     /// Packets a second, 1..=[`MAX_RATE`](Self::MAX_RATE).

@@ -55,7 +55,8 @@ pub fn transport<F: Frame + ?Sized>(frame: &F, packet: &Packet) -> Transport {
     }
 }
 
-/// RFC 791. In IPv4 every number is a protocol: what other numbers hide, hosts read only with a key.
+/// RFC 791. In IPv4 every number is a protocol of its own: a tunnel's (IP in IP, GRE, 6in4) and AH's too, into which a rule
+/// about TCP does not look.
 #[inline(always)]
 fn ipv4<F: Frame + ?Sized>(frame: &F, header: usize) -> Transport {
     let Some(start) = frame.be32(header) else { return unknown(header) };

@@ -103,6 +103,7 @@ impl At<'_> {
     fn bytes<const N: usize>(&self, offset: u32) -> [u8; N] {
         let at = self.at + offset as usize;
         assert!(at.is_multiple_of(N), "{N} bytes at {at}");
+        assert!(offset as usize + N <= TABLE_PAD as usize, "{N} bytes {offset} behind a place");
         *self.image[at..].first_chunk().expect("inside of the image")
     }
 }

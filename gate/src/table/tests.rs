@@ -194,3 +194,55 @@ fn more_classes_than_numbers_are_refused() {
     let error = build(65_536, &[(0, 0)], &[(0, 0)]).expect_err("one too many");
     assert_eq!(error, TableError::TooManyClasses { classes: 65_536 });
 }
+
+#[test]
+fn an_image_above_a_part_is_read_within_parts() {
+    let class = |n: u64| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16 % 200;
+    let v4 = (1..1u32 << 19).map(|n| ((n << 13) + n.wrapping_mul(n) % 8191, class(n.into())));
+    let v4: Vec<(u32, u16)> = [(0, 0)].into_iter().chain(v4).collect();
+    // In every tenth place, a /64 that is divided.
+    let v6 = (0..1u128 << 17).map(|n| {
+        let low = if n % 10 == 0 { n } else { 0 };
+        ((0x2000 << 112) + (n << 97) + ((n % 7) << 84) + low, class(n as u64 + 7))
+    });
+    let v6: Vec<(u128, u16)> = [(0, 0)].into_iter().chain(v6).collect();
+    let tables = check_runs(&v4, &v6, 200);
+    let parts = [&tables.v4, &tables.v6].map(|image| image.len().div_ceil(TABLE_PART as usize));
+    assert!(parts.iter().all(|&parts| parts > 1), "{parts:?}");
+}
+
+#[test]
+fn equal_bytes_at_a_place_that_is_not_aligned_do_not_become_a_list() {
+    let mut builder = Builder::new(1, false, Shape::V6);
+    let part = [7; 16];
+    while builder.image.len().is_multiple_of(8) {
+        builder.append(&[0; 4], 4);
+    }
+    let node = builder.place(&part, 0, 4, 0);
+    let list = builder.place(&part, 0, 8, 0);
+    assert_eq!((node % 8, list % 8), (4, 0));
+    // From then on that one is there for both.
+    let length = builder.image.len();
+    assert_eq!(builder.place(&part, 0, 8, 0), list);
+    assert!([node, list].contains(&builder.place(&part, 0, 4, 0)));
+    assert_eq!(builder.image.len(), length);
+}
+
+#[test]
+fn an_image_that_entries_cannot_name_is_refused() {
+    let with = |bytes: usize| {
+        let mut builder = Builder::new(1, false, Shape::V4);
+        builder.image.resize(bytes, 0);
+        builder
+    };
+    let least = BASE as usize + 1;
+    assert!(with(least - 1).finish().is_ok());
+    assert_eq!(with(least).finish(), Err(TableError::TooLarge { bytes: least }));
+    // Building goes on to its end.
+    let mut builder = with(least);
+    let part = [7; 16];
+    assert_eq!(builder.place(&part, 0, 4, 2) & !BASE, 0);
+    builder.place(&part, 0, 4, 2);
+    let bytes = builder.image.len();
+    assert_eq!(builder.finish(), Err(TableError::TooLarge { bytes }));
+}

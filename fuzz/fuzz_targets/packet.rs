@@ -1,4 +1,4 @@
-//! Any bytes as a frame: no panic, and an answer that the policy has.
+//! Any bytes as a frame: no panic, an outcome that the policy has, and an answer that is one where a rule rejects.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -8,19 +8,29 @@ use octroi_abi::{Class, DSCP_KEEP, Verdict, slot};
 use octroi_gate::{
     host::Compiled,
     judge::{Generation, Outcome},
-    packet::{Packet, Parsed, Source, parse},
+    packet::{Fragment, Packet, Parsed, Source, parse},
+    reject::{Kind, answer, plan},
+    service::{Fit, Service},
     table::builder::build,
+    transport::{Transport, Upper, transport},
 };
 
 fuzz_target!(|frame: &[u8]| {
+    let parsed = parse(frame);
     for policy in POLICIES.iter() {
-        let parsed = parse(frame);
         let outcome = policy.judge(frame);
         assert_eq!(outcome, expected(policy, &parsed), "{parsed:?}");
-        if let Parsed::Ip(packet) = parsed {
-            plausible(frame, &packet);
-        }
         indifferent(policy, frame, outcome);
+    }
+    match parsed {
+        Parsed::Ip(packet) => {
+            plausible(frame, &packet);
+            let transport = transport(frame, &packet);
+            the_same_again(frame, &packet, &transport);
+            fitting(&transport);
+            answered(frame, &packet, &transport);
+        }
+        _ => assert_eq!(answer(frame), None, "{parsed:?}"),
     }
 });
 
@@ -104,4 +114,62 @@ fn indifferent(policy: &Compiled, frame: &[u8], outcome: Outcome) {
         other.resize(frame.len() + 64, 0xa5);
         assert_eq!(policy.judge(&other), outcome);
     }
+}
+
+/// What is read behind the headers is what the parser has found there, and lies within the frame.
+fn the_same_again(frame: &[u8], packet: &Packet, transport: &Transport) {
+    let number = match transport.upper {
+        Upper::Known(number) | Upper::Behind(number) => Some(number),
+        Upper::Unknown => None,
+    };
+    let port = transport.ports.map(|ports| ports.destination);
+    assert_eq!((number, port), (packet.protocol, packet.destination_port), "{transport:?}");
+    assert!(packet.header <= transport.at && transport.at <= transport.end, "{transport:?}");
+    assert!(
+        transport.end <= frame.len() && transport.end - transport.at <= transport.length,
+        "{transport:?}"
+    );
+    assert!(transport.ports.is_none() || transport.fragment != Fragment::Later, "{transport:?}");
+}
+
+/// No packet is for two protocols, nor for two ports; one that does not tell is for no port, and may be for any.
+fn fitting(transport: &Transport) {
+    let fits = |service: Service| service.fits(transport);
+    let yes = (0..=255).filter(|&protocol| fits(Service::whole(protocol)) == Fit::Yes).count();
+    assert!(yes <= 1, "{transport:?}");
+    for protocol in [6, 17] {
+        let whole = fits(Service::whole(protocol));
+        let port = transport.ports.map_or(443, |ports| ports.destination);
+        assert_eq!(fits(Service::ports(protocol, port, port)), whole, "{transport:?}");
+        let below = port.checked_sub(1).map_or(Fit::No, |last| fits(Service::ports(protocol, 0, last)));
+        let above =
+            port.checked_add(1).map_or(Fit::No, |first| fits(Service::ports(protocol, first, u16::MAX)));
+        assert_eq!(below.or(above), if whole == Fit::Yes { Fit::No } else { whole }, "{transport:?}");
+        assert_eq!(whole == Fit::Yes, transport.ports.is_some() && transport.upper == Upper::Known(protocol));
+    }
+}
+
+/// An answer goes back where the frame came from, is as long as was planned, and gets none itself.
+fn answered(frame: &[u8], packet: &Packet, transport: &Transport) {
+    let (plan, bytes) = (plan(frame, packet, transport), answer(frame));
+    assert_eq!(plan.is_some(), bytes.is_some(), "{plan:?}");
+    let (Some(plan), Some(bytes)) = (plan, bytes) else { return };
+    assert_eq!(bytes.len(), plan.length, "{plan:?}");
+    assert!(bytes.len() <= frame.len() + plan.head && bytes.len() <= 22 + 1280, "{plan:?}");
+    assert_eq!((&bytes[..6], &bytes[6..12]), (&frame[6..12], &frame[..6]), "MAC addresses");
+    assert_eq!(bytes[12..packet.header], frame[12..packet.header], "tags");
+
+    let Parsed::Ip(parsed) = parse(bytes.as_slice()) else { panic!("{bytes:02x?}") };
+    plausible(&bytes, &parsed);
+    let (protocol, size, at) = match packet.source {
+        Source::V4(_) => (1, 4, packet.header + 12),
+        Source::V6 { .. } => (58, 16, packet.header + 8),
+    };
+    let protocol = if plan.kind == Kind::Reset { 6 } else { protocol };
+    assert_eq!((parsed.header, parsed.protocol), (packet.header, Some(protocol)));
+    assert_eq!(bytes[packet.header] >> 4, frame[packet.header] >> 4, "family");
+    let halves = |bytes: &[u8]| [bytes[at..at + size].to_vec(), bytes[at + size..at + 2 * size].to_vec()];
+    let [source, destination] = halves(frame);
+    assert_eq!(halves(&bytes), [destination, source]);
+    assert_eq!(answer(&bytes), None, "an answer is not answered");
 }

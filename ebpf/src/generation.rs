@@ -103,7 +103,7 @@ impl Generation for Loaded {
         if constant!(parts) != 0 {
             return in_parts_v4(address);
         }
-        table::class_v4(&Table::v4(), constant!(root_v4), address)
+        table::class_v4(&Table::v4(None), constant!(root_v4), address)
     }
 
     #[inline(always)]
@@ -111,7 +111,7 @@ impl Generation for Loaded {
         if constant!(parts) != 0 {
             return in_parts_v6(high, low);
         }
-        table::class_v6(&Table::v6(), &roots_v6(), high, low)
+        table::class_v6(&Table::v6(None), &roots_v6(), high, low)
     }
 
     #[inline(always)]
@@ -166,13 +166,13 @@ fn roots_v6() -> RootsV6 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn in_parts_v4(address: u32) -> u32 {
-    table::class_v4(&Parts::v4(), constant!(root_v4), address)
+    table::class_v4(&Table::v4(Some(&PARTS_V4)), constant!(root_v4), address)
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn in_parts_v6(high: u64, low: u64) -> u32 {
-    table::class_v6(&Parts::v6(), &roots_v6(), high, low)
+    table::class_v6(&Table::v6(Some(&PARTS_V6)), &roots_v6(), high, low)
 }
 
 /// What few addresses need, in functions of their own: the verifier looks at each once, however many ways lead there.
@@ -180,36 +180,39 @@ extern "C" fn in_parts_v6(high: u64, low: u64) -> u32 {
 #[inline(never)]
 extern "C" fn explore_v4(entry: u32, key: u64) -> u32 {
     if constant!(parts) != 0 {
-        return table::explore::<_, 4>(&Parts::v4(), entry, key, 0);
+        return table::explore::<_, 4>(&Table::v4(Some(&PARTS_V4)), entry, key, 0);
     }
-    table::explore::<_, 4>(&Table::v4(), entry, key, 0)
+    table::explore::<_, 4>(&Table::v4(None), entry, key, 0)
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn explore_v6(entry: u32, high: u64, low: u64) -> u32 {
     if constant!(parts) != 0 {
-        return table::explore::<_, 8>(&Parts::v6(), entry, high, low);
+        return table::explore::<_, 8>(&Table::v6(Some(&PARTS_V6)), entry, high, low);
     }
-    table::explore::<_, 8>(&Table::v6(), entry, high, low)
+    table::explore::<_, 8>(&Table::v6(None), entry, high, low)
 }
 
-/// A table image behind a static.
+/// A table image: behind a static, or in parts.
 struct Table {
+    /// The static. Where the image is in parts, a short map stands behind it, which is as good as the image's beginning.
     start: *const u8,
+    /// The parts; known where this is made, so that nothing asks for them in a whole image's way.
+    parts: Option<&'static Array<Part>>,
     /// The last byte offset at which a read may start.
     limit: u32,
 }
 
 impl Table {
     #[inline(always)]
-    fn v4() -> Self {
-        Self { start: (&raw const TABLE_V4).cast(), limit: constant!(limit_v4) }
+    fn v4(parts: Option<&'static Array<Part>>) -> Self {
+        Self { start: (&raw const TABLE_V4).cast(), parts, limit: constant!(limit_v4) }
     }
 
     #[inline(always)]
-    fn v6() -> Self {
-        Self { start: (&raw const TABLE_V6).cast(), limit: constant!(limit_v6) }
+    fn v6(parts: Option<&'static Array<Part>>) -> Self {
+        Self { start: (&raw const TABLE_V6).cast(), parts, limit: constant!(limit_v6) }
     }
 }
 
@@ -219,54 +222,11 @@ impl Image for Table {
     #[inline(always)]
     fn at(&self, at: u32) -> At {
         let at = if at > self.limit { 0 } else { at };
-        // SAFETY: at most the limit, after which the image goes on for longer than any list is.
-        At(unsafe { self.start.add(at as usize) })
-    }
-
-    #[inline(always)]
-    fn wide(&self) -> bool {
-        constant!(wide) != 0
-    }
-
-    #[inline(always)]
-    fn explore_v4(&self, entry: u32, key: u64) -> u32 {
-        explore_v4(entry, key)
-    }
-
-    #[inline(always)]
-    fn explore_v6(&self, entry: u32, high: u64, low: u64) -> u32 {
-        explore_v6(entry, high, low)
-    }
-}
-
-/// A table image in parts.
-struct Parts {
-    parts: &'static Array<Part>,
-    /// A short map that stands behind the static meanwhile, and is as good as the image's beginning.
-    beginning: *const u8,
-    /// The last byte offset at which a read may start.
-    limit: u32,
-}
-
-impl Parts {
-    #[inline(always)]
-    fn v4() -> Self {
-        Self { parts: &PARTS_V4, beginning: (&raw const TABLE_V4).cast(), limit: constant!(limit_v4) }
-    }
-
-    #[inline(always)]
-    fn v6() -> Self {
-        Self { parts: &PARTS_V6, beginning: (&raw const TABLE_V6).cast(), limit: constant!(limit_v6) }
-    }
-}
-
-impl Image for Parts {
-    type Place = At;
-
-    #[inline(always)]
-    fn at(&self, at: u32) -> At {
-        let at = if at > self.limit { 0 } else { at };
-        let Some(part) = self.parts.get_ptr(at / TABLE_PART) else { return At(self.beginning) };
+        let Some(parts) = self.parts else {
+            // SAFETY: at most the limit, after which the image goes on for longer than any list is.
+            return At(unsafe { self.start.add(at as usize) });
+        };
+        let Some(part) = parts.get_ptr(at / TABLE_PART) else { return At(self.start) };
         let within = at % TABLE_PART;
         let within = if within > TABLE_PART - TABLE_PAD { 0 } else { within };
         // SAFETY: at least the padding's length before the part's end.

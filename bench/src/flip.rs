@@ -48,7 +48,7 @@ pub(crate) struct Flip {
     packets_per_second: f64,
     gaps: Vec<Gaps>,
     /// The system call that gives an interface's link the new program, as the daemon times it.
-    step: Spread,
+    pub(crate) step: Spread,
     /// Bytes of the daemon's memory that are resident, before the first reload and after the last.
     resident: [u64; 2],
     /// The most that ever was.
@@ -70,8 +70,8 @@ struct Gaps {
 
 /// Microseconds.
 #[derive(Clone, Copy, Serialize, Debug)]
-struct Spread {
-    p50: f64,
+pub(crate) struct Spread {
+    pub(crate) p50: f64,
     p99: f64,
     max: f64,
 }

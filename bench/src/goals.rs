@@ -69,6 +69,7 @@ pub(crate) fn all(report: &Report) -> Vec<Goal> {
         goal("both tables, every country a class", AtMost(4.0), "MB", both),
         goal("database file until live, start or reload", AtMost(200.0), "ms", live),
         goal("the step of a reload, one interface", AtMost(10.0), "ms", switch),
+        goal("the same in reloads under a flood", AtMost(10.0), "ms", Some(report.flip.step.p50 / 1000.0)),
         goal("LPM trie / octroi, IPv4, 4 M, 256 classes", AtLeast(30.0), "×", lpm("ipv4", 256)),
         goal("LPM trie / octroi, IPv6, 4 M, 256 classes", AtLeast(30.0), "×", lpm("ipv6", 256)),
         goal("LPM trie / octroi, IPv4, 4 M, 20,000 classes", AtLeast(30.0), "×", lpm("ipv4", 20_000)),

@@ -73,6 +73,10 @@ struct Options {
 #[derive(Serialize)]
 pub(crate) struct Report {
     machine: Machine,
+    /// When it began, RFC 3339.
+    time: String,
+    /// The source's commit.
+    revision: &'static str,
     /// Without the largest worlds, and with fewer packets and rounds.
     quick: bool,
     lookup: Vec<Lookup>,
@@ -117,9 +121,9 @@ fn main() -> anyhow::Result<()> {
 fn report(options: &Options) -> anyhow::Result<()> {
     let (packets, rounds) = if options.quick { (1 << 18, 3) } else { (1 << 20, 7) };
     let object = &options.object;
-    let machine = Machine::here()?;
+    let (machine, time, revision) = (Machine::here()?, octroi::time::now_text(), octroi::REVISION);
     println!(
-        "{}, {} CPUs, Linux {}; {packets} packets a run, {rounds} rounds; figures: median (least–most) of the rounds",
+        "{time}, commit {revision}; {}, {} CPUs, Linux {}; {packets} packets a run, {rounds} rounds; figures: median (least–most) of the rounds",
         machine.cpu, machine.cpus, machine.kernel
     );
 
@@ -164,6 +168,8 @@ fn report(options: &Options) -> anyhow::Result<()> {
     let growth = growth.collect();
     let mut report = Report {
         machine,
+        time,
+        revision,
         quick: options.quick,
         lookup,
         gate,

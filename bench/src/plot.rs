@@ -25,7 +25,11 @@ fn try_draw(report: &Report, path: &Path) -> Result {
     let area = SVGBackend::new(path, (1280, 860)).into_drawing_area();
     area.fill(&WHITE)?;
     let machine = &report.machine;
-    let title = format!("octroi bench: {}, Linux {}", machine.cpu, machine.kernel);
+    let quick = if report.quick { ", a quick run: few packets and rounds" } else { "" };
+    let title = format!(
+        "octroi {} on {}, Linux {}, {}{quick}",
+        report.revision, machine.cpu, machine.kernel, report.time
+    );
     let area = area.titled(&title, ("sans-serif", 20))?;
     let quarters = area.split_evenly((2, 2));
     lookups(&report.lookup, &quarters[0])?;

@@ -17,3 +17,6 @@ pub mod policy;
 pub mod time;
 
 pub use failure::Failure;
+
+/// The source's commit, abbreviated; `unknown` where it was built outside a repository.
+pub const REVISION: &str = env!("OCTROI_REVISION");

@@ -338,7 +338,7 @@ impl Live {
         });
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
-            revision: env!("OCTROI_REVISION").into(),
+            revision: crate::REVISION.into(),
             pid: std::process::id(),
             generation: self.generation,
             interfaces: filtered.chain(unfiltered).collect(),

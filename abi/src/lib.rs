@@ -8,7 +8,7 @@ pub mod bench;
 
 /// Version of everything in this crate. It is part of the directory that holds octroi's pins, so that programs and
 /// maps of different versions never meet.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Names of programs, maps and constants inside the eBPF object. The kernel shows the first 15 characters.
 pub mod name {
@@ -33,6 +33,12 @@ pub mod name {
     pub const PARTS_V6: &str = "PARTS_V6";
     /// Array of [`Class`](super::Class), indexed by class number; one of each generation.
     pub const CLASSES: &str = ".bss.classes";
+    /// Array of [`Step`](super::Step); one of each generation.
+    pub const STEPS: &str = ".bss.steps";
+    /// Array of `octroi_gate::service::Service`; one of each generation.
+    pub const SERVICES: &str = ".bss.services";
+    /// One [`Shared`](super::Shared); outlives generations.
+    pub const SHARED: &str = ".bss.shared";
     /// One [`Notes`](super::Notes); one of each generation.
     pub const NOTES: &str = ".bss.notes";
     /// The frozen constants of a generation: one [`Constants`](super::Constants).
@@ -49,11 +55,15 @@ pub enum Verdict {
     Drop = 1,
     /// The packet goes on with a mark, a DSCP, or both.
     Tag = 2,
+    /// The packet ends here, and its sender is told.
+    Reject = 3,
+    /// The packet was over its rate, and ends here.
+    Limit = 4,
 }
 
 impl Verdict {
     /// All verdicts, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Pass, Self::Drop, Self::Tag];
+    pub const ALL: [Self; 5] = [Self::Pass, Self::Drop, Self::Tag, Self::Reject, Self::Limit];
 
     /// The word that metrics, events and `--json` use.
     #[must_use]
@@ -62,6 +72,8 @@ impl Verdict {
             Self::Pass => "pass",
             Self::Drop => "drop",
             Self::Tag => "tag",
+            Self::Reject => "reject",
+            Self::Limit => "limit",
         }
     }
 }
@@ -69,20 +81,76 @@ impl Verdict {
 /// [`Class::dscp`] of a class whose packets keep their DSCP.
 pub const DSCP_KEEP: u8 = 0xff;
 
+/// [`Class::verdict`] of a class whose packets are judged one by one, by its steps.
+pub const STEPS: u8 = 0xfe;
+
 /// What happens to the packets of one class.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Class {
-    /// Where IPv4 packets of this class are counted; IPv6 packets are counted in the slot after it.
+    /// Where IPv4 packets of this class are counted; IPv6 packets are counted in the slot after it. With [`STEPS`]: the
+    /// number of its first step.
     pub slot: u32,
-    /// skb mark for [`Verdict::Tag`]; 0: leave the mark alone.
-    pub mark: u32,
-    /// A [`Verdict`] as its number; the kernel side takes any other number for a drop.
+    /// For [`Verdict::Tag`]: the skb mark; 0: leave the mark alone. For [`Verdict::Drop`]: the slot of packets that go on
+    /// because they belong to a connection of this host; 0: nobody asks whether they do. With [`STEPS`]: how many it has.
+    pub detail: u32,
+    /// [`Verdict::Pass`], [`Verdict::Drop`] or [`Verdict::Tag`] as its number, or [`STEPS`]; the kernel side takes any other
+    /// number for a drop.
     pub verdict: u8,
     /// DSCP (0..=63) for [`Verdict::Tag`], or [`DSCP_KEEP`].
     pub dscp: u8,
     /// Always 0.
     pub _pad: [u8; 2],
+}
+
+/// One rule, as far as the packets of one class are concerned: looked at one after the other until one decides.
+///
+/// Slots are those of IPv4 packets; IPv6 packets are counted in the slot after each. 0 stands for none.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Step {
+    /// Nanoseconds since the Unix epoch before which the rule only observes; 0: it has always decided.
+    pub from: u64,
+    /// From `from` on, nanoseconds for each hundredth of a percent of sources that the rule grows by; 0: all at once.
+    pub ramp: u64,
+    /// Nanoseconds since the Unix epoch from which on the rule is gone; 0: never.
+    pub until: u64,
+    /// Where packets are counted that the rule decided about.
+    pub slot: u32,
+    /// Where packets are counted that it only observed.
+    pub observed: u32,
+    /// Where packets are counted that go on because they belong to a connection of this host; 0: nobody asks.
+    pub connected: u32,
+    /// [`Verdict::Reject`]: where packets are counted that are dropped without an answer. [`Verdict::Limit`]: those within
+    /// the rate, which go on.
+    pub otherwise: u32,
+    /// Number of the first of its services.
+    pub service: u32,
+    /// How many services it has; 0: it is about every packet.
+    pub services: u32,
+    /// [`Verdict::Tag`]: the skb mark, 0 for none. [`Verdict::Limit`]: the limit's number.
+    pub detail: u32,
+    /// A [`Verdict`] as its number; the kernel side takes any other number for a drop.
+    pub verdict: u8,
+    /// DSCP (0..=63) for [`Verdict::Tag`], or [`DSCP_KEEP`].
+    pub dscp: u8,
+    /// 1: it never decides.
+    pub observes: u8,
+    /// Always 0.
+    pub _pad: [u8; 9],
+}
+
+/// How many steps a class can have.
+pub const MAX_STEPS: u32 = 1024;
+/// How many services a rule can name.
+pub const MAX_SERVICES: u32 = 64;
+
+/// What all generations share, and the daemon writes.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Shared {
+    /// What has to be added to the time since boot (ns, CLOCK_BOOTTIME) to have the time since the Unix epoch; wraps.
+    pub epoch: u64,
 }
 
 /// One counter of one CPU.
@@ -131,6 +199,10 @@ pub struct Constants {
     pub limit_v6: u32,
     /// The highest class number.
     pub last_class: u32,
+    /// How many steps there are.
+    pub steps: u32,
+    /// How many services there are.
+    pub services: u32,
     /// 1: the images are in parts of [`TABLE_PART`] bytes; 0: each is one value.
     pub parts: u32,
     /// 1: malformed packets pass; 0: they are dropped.
@@ -179,6 +251,8 @@ pub const METADATA_MAGIC: u32 = 0x6f63_7472;
 
 const _: () = assert!(size_of::<Class>() == 12);
 const _: () = assert!(size_of::<Counter>() == 16);
-const _: () = assert!(size_of::<Constants>() == 52);
+const _: () = assert!(size_of::<Step>() == 64);
+const _: () = assert!(size_of::<Shared>() == 8);
+const _: () = assert!(size_of::<Constants>() == 60);
 const _: () = assert!(size_of::<Notes>() == 16);
 const _: () = assert!(size_of::<Metadata>() == 8);

@@ -16,13 +16,14 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use octroi_abi::{
-    Class,
+    Class, Step,
     bench::{ADDRESSES, MIXED, Run, V6_FRAME},
 };
-use octroi_ebpf::{frame::Packet, gate, gate_by, generation::Loaded};
+use octroi_ebpf::{frame::Packet, gate, gate_by, generation::Loaded, rules::AtXdp};
 use octroi_gate::{
     judge::Generation,
-    packet::{Parsed, Source, parse},
+    packet::{self, Parsed, Source, parse},
+    rules::Choice,
 };
 
 #[unsafe(link_section = ".bss.addresses_v4")]
@@ -214,8 +215,7 @@ gates! {
     };
     gate_octroi: |ctx: *mut xdp_md, packet: Packet| gate(ctx, packet, 64);
     gate_lpm: |ctx: *mut xdp_md, packet: Packet| {
-        let loaded = Loaded;
-        gate_by(ctx, packet, 64, &loaded, &Lpm { classes: &loaded })
+        gate_by(ctx, packet, 64, &Lpm { rest: AtXdp { ctx, length: 64 } })
     };
 }
 
@@ -231,11 +231,11 @@ fn found(parsed: Parsed, v4: impl Fn(u32) -> u32, v6: impl Fn(u64, u64) -> u32) 
 }
 
 /// The loaded generation with the kernel's LPM tries instead of our tables.
-struct Lpm<'a> {
-    classes: &'a Loaded,
+struct Lpm {
+    rest: AtXdp,
 }
 
-impl Generation for Lpm<'_> {
+impl Generation for Lpm {
     #[inline(always)]
     fn class_v4(&self, address: u32) -> u32 {
         lpm_v4(address)
@@ -248,12 +248,27 @@ impl Generation for Lpm<'_> {
 
     #[inline(always)]
     fn class(&self, number: u32) -> Class {
-        self.classes.class(number)
+        self.rest.class(number)
+    }
+
+    #[inline(always)]
+    fn step(&self, number: u32) -> Step {
+        Generation::step(&self.rest, number)
+    }
+
+    #[inline(always)]
+    fn choose(&self, packet: &packet::Packet, first: u32, count: u32) -> Choice {
+        self.rest.choose(packet, first, count)
+    }
+
+    #[inline(always)]
+    fn connected(&self, packet: &packet::Packet) -> bool {
+        Generation::connected(&self.rest, packet)
     }
 
     #[inline(always)]
     fn malformed_passes(&self) -> bool {
-        self.classes.malformed_passes()
+        self.rest.malformed_passes()
     }
 }
 

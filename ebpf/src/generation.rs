@@ -5,9 +5,11 @@
 //! loader fills, so the compiler would take it for the zeros that are declared here.
 
 use aya_ebpf::{macros::map, maps::Array};
-use octroi_abi::{Class, Constants, Notes, TABLE_PAD, TABLE_PART};
+use octroi_abi::{Class, Constants, Notes, Shared, Step, TABLE_PAD, TABLE_PART};
 use octroi_gate::{
-    judge::{Generation, Outcome, UNDEFINED},
+    judge::{Outcome, UNDEFINED},
+    rules,
+    service::Service,
     table::{self, Image, Place, RootsV6},
 };
 
@@ -40,6 +42,21 @@ struct Part([u64; TABLE_PART as usize / 8]);
 #[unsafe(no_mangle)]
 static mut CLASSES: [Class; 1 << 16] = [UNDEFINED_BYTES; 1 << 16];
 
+/// As many as fit into what a class can number.
+const STEPS_SPACE: usize = 1 << 24;
+
+#[unsafe(link_section = ".bss.steps")]
+#[unsafe(no_mangle)]
+static mut STEPS: [[u64; size_of::<Step>() / 8]; STEPS_SPACE] = [[0; size_of::<Step>() / 8]; STEPS_SPACE];
+
+#[unsafe(link_section = ".bss.services")]
+#[unsafe(no_mangle)]
+static mut SERVICES: [[u32; 2]; 1 << 16] = [[0; 2]; 1 << 16];
+
+#[unsafe(link_section = ".bss.shared")]
+#[unsafe(no_mangle)]
+static mut SHARED: Shared = Shared { epoch: 0 };
+
 #[unsafe(link_section = ".bss.notes")]
 #[unsafe(no_mangle)]
 static mut NOTES: Notes = Notes { metadata_refused: 0, last_slot: 0, last_verdict: 0, _pad: 0 };
@@ -55,6 +72,8 @@ static CONSTANTS: Constants = Constants {
     limit_v4: 0,
     limit_v6: 0,
     last_class: 0,
+    steps: 0,
+    services: 0,
     parts: 0,
     malformed_pass: 0,
     marks: 0,
@@ -63,7 +82,7 @@ static CONSTANTS: Constants = Constants {
 };
 
 /// A section that starts with zeros only is a .bss section.
-const UNDEFINED_BYTES: Class = Class { slot: 0, mark: 0, verdict: 0, dscp: 0, _pad: [0; 2] };
+const UNDEFINED_BYTES: Class = Class { slot: 0, detail: 0, verdict: 0, dscp: 0, _pad: [0; 2] };
 
 /// The loaded generation.
 #[derive(Clone, Copy)]
@@ -97,25 +116,28 @@ impl Loaded {
     }
 }
 
-impl Generation for Loaded {
+impl Loaded {
+    /// The number of the class that an IPv4 address belongs to.
     #[inline(always)]
-    fn class_v4(&self, address: u32) -> u32 {
+    pub fn class_v4(&self, address: u32) -> u32 {
         if constant!(parts) != 0 {
             return in_parts_v4(address);
         }
         table::class_v4(&Table::v4(None), constant!(root_v4), address)
     }
 
+    /// The same for an IPv6 address, given as its halves.
     #[inline(always)]
-    fn class_v6(&self, high: u64, low: u64) -> u32 {
+    pub fn class_v6(&self, high: u64, low: u64) -> u32 {
         if constant!(parts) != 0 {
             return in_parts_v6(high, low);
         }
         table::class_v6(&Table::v6(None), &roots_v6(), high, low)
     }
 
+    /// The class with that number; where there is none, one that drops.
     #[inline(always)]
-    fn class(&self, number: u32) -> Class {
+    pub fn class(&self, number: u32) -> Class {
         if number > constant!(last_class) {
             return UNDEFINED;
         }
@@ -125,8 +147,40 @@ impl Generation for Loaded {
         unsafe { core::ptr::read_volatile(class) }
     }
 
+    /// The step with that number; where there is none, one that drops.
     #[inline(always)]
-    fn malformed_passes(&self) -> bool {
+    pub(crate) fn step(&self, number: u32) -> Step {
+        if number >= constant!(steps) {
+            return rules::UNDEFINED;
+        }
+        // SAFETY: below the number of steps, and the map behind STEPS holds as many.
+        let step = unsafe { (&raw const STEPS).cast::<Step>().add(number as usize) };
+        // SAFETY: as above.
+        unsafe { core::ptr::read_volatile(step) }
+    }
+
+    /// The service with that number.
+    #[inline(always)]
+    pub(crate) fn service(&self, number: u32) -> Option<Service> {
+        if number >= constant!(services) {
+            return None;
+        }
+        // SAFETY: below the number of services, and the map behind SERVICES holds as many.
+        let service = unsafe { (&raw const SERVICES).cast::<Service>().add(number as usize) };
+        // SAFETY: as above.
+        Some(unsafe { core::ptr::read_volatile(service) })
+    }
+
+    /// What the time since boot has to be added to, to be the time since the Unix epoch, in ns.
+    #[inline(always)]
+    pub(crate) fn epoch(&self) -> u64 {
+        // SAFETY: a static of that type, backed by a map that the daemon writes.
+        unsafe { core::ptr::read_volatile(&raw const SHARED.epoch) }
+    }
+
+    /// Malformed packets pass.
+    #[inline(always)]
+    pub fn malformed_passes(&self) -> bool {
         constant!(malformed_pass) != 0
     }
 }

@@ -7,6 +7,7 @@
 pub mod frame;
 pub mod generation;
 pub mod mark;
+pub mod rules;
 
 use aya_ebpf::{
     bindings::{xdp_action, xdp_md},
@@ -16,7 +17,7 @@ use aya_ebpf::{
 use octroi_abi::{Counter, DSCP_KEEP, Verdict, slot};
 use octroi_gate::judge::{Generation, Outcome, judge};
 
-use crate::{frame::Packet, generation::Loaded};
+use crate::{frame::Packet, generation::Loaded, rules::AtXdp};
 
 /// Packets and bytes by slot. It outlives generations: a reload neither loses nor resets a counter.
 #[map]
@@ -25,45 +26,39 @@ static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(slot::COUN
 /// Judges a packet by the loaded generation; the XDP action. `length` is the whole frame's, in bytes.
 #[inline(always)]
 pub fn gate(ctx: *mut xdp_md, packet: Packet, length: u64) -> u32 {
-    let generation = Loaded;
-    gate_by(ctx, packet, length, &generation, &generation)
+    gate_by(ctx, packet, length, &AtXdp { ctx, length })
 }
 
 /// The same, with tables from elsewhere than the loaded generation: for measurements.
 #[inline(always)]
-pub fn gate_by<G: Generation>(
-    ctx: *mut xdp_md,
-    packet: Packet,
-    length: u64,
-    loaded: &Loaded,
-    tables: &G,
-) -> u32 {
-    let outcome = judge(&packet, tables);
-    finish(ctx, packet, loaded, &outcome, length)
+pub fn gate_by<G: Generation>(ctx: *mut xdp_md, packet: Packet, length: u64, generation: &G) -> u32 {
+    let outcome = judge(&packet, generation);
+    finish(ctx, &outcome, length)
 }
 
 /// Notes how the gate would judge a packet, and neither counts nor does it.
 #[inline(always)]
-pub fn probe(packet: Packet) {
-    generation::note(&judge(&packet, &Loaded));
+pub fn probe(ctx: *mut xdp_md, packet: Packet) {
+    generation::note(&judge(&packet, &AtXdp { ctx, length: 0 }));
 }
 
 /// The one exit: counts, then does what the verdict says.
 #[inline(always)]
-fn finish(ctx: *mut xdp_md, packet: Packet, generation: &Loaded, outcome: &Outcome, length: u64) -> u32 {
+fn finish(ctx: *mut xdp_md, outcome: &Outcome, length: u64) -> u32 {
     count(outcome.slot, length);
-    if generation.traces() {
+    if Loaded.traces() {
         generation::note(outcome);
     }
     match outcome.verdict {
         Verdict::Pass => xdp_action::XDP_PASS,
-        Verdict::Drop => xdp_action::XDP_DROP,
+        Verdict::Drop | Verdict::Limit => xdp_action::XDP_DROP,
+        Verdict::Reject => xdp_action::XDP_TX,
         Verdict::Tag => {
             if outcome.dscp != DSCP_KEEP {
-                packet.write_dscp(outcome.header, outcome.dscp);
+                AtXdp { ctx, length }.packet().write_dscp(outcome.header, outcome.dscp);
             }
             if outcome.mark != 0 {
-                mark::hand_over(ctx, generation, outcome.mark);
+                mark::hand_over(ctx, outcome.mark);
             }
             xdp_action::XDP_PASS
         }
@@ -71,7 +66,7 @@ fn finish(ctx: *mut xdp_md, packet: Packet, generation: &Loaded, outcome: &Outco
 }
 
 #[inline(always)]
-fn count(slot: u32, length: u64) {
+pub(crate) fn count(slot: u32, length: u64) {
     if let Some(counter) = COUNTERS.get_ptr_mut(slot) {
         // SAFETY: the map gave a pointer to this CPU's counter; no other context of this CPU writes it meanwhile.
         let counter = unsafe { &mut *counter };

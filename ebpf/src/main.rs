@@ -30,7 +30,7 @@ pub fn octroi_frags(ctx: XdpContext) -> u32 {
 /// the live one holds without a trace in any counter.
 #[xdp]
 pub fn octroi_probe(ctx: XdpContext) -> u32 {
-    probe(linear(&ctx));
+    probe(ctx.ctx, linear(&ctx));
     xdp_action::XDP_PASS
 }
 

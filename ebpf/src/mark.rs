@@ -12,17 +12,17 @@ use octroi_abi::{METADATA_MAGIC, Metadata, Verdict};
 use octroi_gate::judge::judge;
 
 use crate::{
-    frame::Packet,
     generation::{self, Loaded},
+    rules::AtTc,
 };
 
 /// Leaves `mark` for the tc program. Pointers into the packet are void afterwards.
 #[inline(always)]
-pub(crate) fn hand_over(ctx: *mut xdp_md, generation: &Loaded, mark: u32) {
-    if !generation.marks() {
+pub(crate) fn hand_over(ctx: *mut xdp_md, mark: u32) {
+    if !Loaded.marks() {
         return;
     }
-    if !generation.may_use_metadata() || !write_metadata(ctx, mark) {
+    if !Loaded.may_use_metadata() || !write_metadata(ctx, mark) {
         generation::note_refused_metadata();
     }
 }
@@ -79,8 +79,7 @@ fn decided_again(skb: *mut __sk_buff) -> Option<u32> {
     let length = unsafe { (*skb).len };
     // SAFETY: the helper takes that context. Where it fails, what is linear is judged.
     unsafe { bpf_skb_pull_data(skb, if length < HEADERS { length } else { HEADERS }) };
-    // SAFETY: as above.
-    let (start, end) = unsafe { ((*skb).data as usize, (*skb).data_end as usize) };
-    let outcome = judge(&Packet::new(start, end), &Loaded);
+    let generation = AtTc { ctx: skb };
+    let outcome = judge(&generation.packet(), &generation);
     (outcome.verdict == Verdict::Tag && outcome.mark != 0).then_some(outcome.mark)
 }

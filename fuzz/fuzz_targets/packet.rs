@@ -10,7 +10,7 @@ use octroi_gate::{
     judge::{Generation, Outcome},
     packet::{Fragment, Packet, Parsed, Source, parse},
     reject::{Kind, answer, plan},
-    service::{Fit, Service},
+    service::{Carried, Fit, Service},
     table::builder::build,
     transport::{Transport, Upper, transport},
 };
@@ -134,7 +134,8 @@ fn the_same_again(frame: &[u8], packet: &Packet, transport: &Transport) {
 
 /// No packet is for two protocols, nor for two ports; one that does not tell is for no port, and may be for any.
 fn fitting(transport: &Transport) {
-    let fits = |service: Service| service.fits(transport);
+    let carried = Carried::of(transport);
+    let fits = |service: Service| service.fits(carried);
     let yes = (0..=255).filter(|&protocol| fits(Service::whole(protocol)) == Fit::Yes).count();
     assert!(yes <= 1, "{transport:?}");
     for protocol in [6, 17] {

@@ -1,8 +1,11 @@
 //! The packet's way: headers → class → outcome.
 
-use octroi_abi::{Class, DSCP_KEEP, Verdict, slot};
+use octroi_abi::{Class, DSCP_KEEP, STEPS, Step, Verdict, slot};
 
-use crate::packet::{self, Frame, Parsed, Source};
+use crate::{
+    packet::{self, Frame, Packet, Parsed, Source},
+    rules::Choice,
+};
 
 /// What one generation of a policy knows: the tables, the classes, and what happens to malformed packets.
 pub trait Generation {
@@ -12,6 +15,12 @@ pub trait Generation {
     fn class_v6(&self, high: u64, low: u64) -> u32;
     /// The class with that number; where there is none, a class that drops.
     fn class(&self, number: u32) -> Class;
+    /// The step with that number; where there is none, [`rules::UNDEFINED`](crate::rules::UNDEFINED).
+    fn step(&self, number: u32) -> Step;
+    /// Which of `count` steps from number `first` on decides about this packet: [`rules::choose`](crate::rules::choose).
+    fn choose(&self, packet: &Packet, first: u32, count: u32) -> Choice;
+    /// Whether this packet belongs to a connection of this host: [`connection`](crate::connection).
+    fn connected(&self, packet: &Packet) -> bool;
     /// `policy.malformed = "pass"`.
     fn malformed_passes(&self) -> bool;
 }
@@ -23,7 +32,7 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// The counter's slot.
     pub slot: u32,
-    /// For [`Verdict::Tag`]: the skb mark; 0 for none.
+    /// For [`Verdict::Tag`]: the skb mark, 0 for none. Of no meaning otherwise.
     pub mark: u32,
     /// For [`Verdict::Tag`]: the DSCP to write, 0..=63, or [`DSCP_KEEP`].
     pub dscp: u8,
@@ -41,12 +50,22 @@ pub fn judge<F: Frame + ?Sized, G: Generation>(frame: &F, generation: &G) -> Out
                 Source::V6 { high, low } => (generation.class_v6(high, low), 1),
             };
             let class = generation.class(number);
-            Outcome {
+            if class.verdict == STEPS {
+                let choice = generation.choose(&packet, class.slot, class.detail);
+                return choice.outcome(&generation.step(choice.step), family, packet.header);
+            }
+            let outcome = Outcome {
                 verdict: verdict(class.verdict),
                 slot: class.slot + family,
-                mark: class.mark,
+                mark: class.detail,
                 dscp: class.dscp,
                 header: packet.header,
+            };
+            match outcome.verdict {
+                Verdict::Drop if class.detail != 0 && generation.connected(&packet) => {
+                    Outcome { verdict: Verdict::Pass, slot: class.detail + family, ..outcome }
+                }
+                _ => outcome,
             }
         }
         Parsed::Malformed if generation.malformed_passes() => without_class(slot::MALFORMED, Verdict::Pass),
@@ -59,7 +78,7 @@ pub fn judge<F: Frame + ?Sized, G: Generation>(frame: &F, generation: &G) -> Out
 
 /// The class of packets whose class number nobody defined: a broken table must not open the gate.
 pub const UNDEFINED: Class =
-    Class { slot: slot::MALFORMED, mark: 0, verdict: Verdict::Drop as u8, dscp: DSCP_KEEP, _pad: [0; 2] };
+    Class { slot: slot::MALFORMED, detail: 0, verdict: Verdict::Drop as u8, dscp: DSCP_KEEP, _pad: [0; 2] };
 
 #[inline(always)]
 const fn without_class(slot: u32, verdict: Verdict) -> Outcome {
@@ -67,12 +86,16 @@ const fn without_class(slot: u32, verdict: Verdict) -> Outcome {
 }
 
 #[inline(always)]
-const fn verdict(number: u8) -> Verdict {
+pub(crate) const fn verdict(number: u8) -> Verdict {
     const PASS: u8 = Verdict::Pass as u8;
     const TAG: u8 = Verdict::Tag as u8;
+    const REJECT: u8 = Verdict::Reject as u8;
+    const LIMIT: u8 = Verdict::Limit as u8;
     match number {
         PASS => Verdict::Pass,
         TAG => Verdict::Tag,
+        REJECT => Verdict::Reject,
+        LIMIT => Verdict::Limit,
         _ => Verdict::Drop,
     }
 }

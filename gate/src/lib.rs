@@ -10,6 +10,7 @@ extern crate std;
 
 pub mod bucket;
 pub mod checksum;
+pub mod connection;
 #[cfg(feature = "std")]
 pub mod corpus;
 pub mod edit;
@@ -20,6 +21,7 @@ pub mod packet;
 pub mod ramp;
 pub mod reject;
 pub mod rewrite;
+pub mod rules;
 pub mod service;
 pub mod table;
 pub mod transport;

@@ -8,6 +8,34 @@ use crate::{
     transport::{Transport, Upper},
 };
 
+/// What a service asks of a packet, as one number that goes through registers: the protocol's number in bits 0 to 7, how it is
+/// known in bits 8 and 9, in bit 10 whether the destination port is known, and that port in the upper 16.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Carried(pub u32);
+
+impl Carried {
+    const KNOWN: u32 = 0 << 8;
+    const BEHIND: u32 = 1 << 8;
+    const UNKNOWN: u32 = 2 << 8;
+    const HOW: u32 = 3 << 8;
+    const PORT: u32 = 1 << 10;
+
+    /// What a packet carries.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(transport: &Transport) -> Self {
+        let upper = match transport.upper {
+            Upper::Known(number) => Self::KNOWN | number as u32,
+            Upper::Behind(number) => Self::BEHIND | number as u32,
+            Upper::Unknown => Self::UNKNOWN,
+        };
+        Self(match transport.ports {
+            Some(ports) => upper | Self::PORT | (ports.destination as u32) << 16,
+            None => upper,
+        })
+    }
+}
+
 /// One entry of a rule's `service`. A rule without that key asks no packet.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -80,21 +108,20 @@ impl Service {
     /// - A protocol that cannot be known: unknown. But an IPv6 header that is not walked is a yes for its own number.
     #[inline(always)]
     #[must_use]
-    pub const fn fits(&self, transport: &Transport) -> Fit {
-        let number = match transport.upper {
-            Upper::Known(number) => number,
-            Upper::Behind(number) if number == self.protocol => return Fit::Yes,
-            Upper::Behind(_) | Upper::Unknown => return Fit::Unknown,
-        };
-        if number != self.protocol {
-            return Fit::No;
+    pub const fn fits(&self, carried: Carried) -> Fit {
+        let carried = carried.0;
+        let same = carried & 0xff == self.protocol as u32;
+        match carried & Carried::HOW {
+            Carried::KNOWN if same => {}
+            Carried::KNOWN => return Fit::No,
+            Carried::BEHIND if same => return Fit::Yes,
+            _ => return Fit::Unknown,
         }
-        match transport.ports {
-            Some(ports) if self.low <= ports.destination && ports.destination <= self.high => Fit::Yes,
-            Some(_) => Fit::No,
-            None if number == protocol::TCP || number == protocol::UDP => Fit::Unknown,
-            None => Fit::Yes,
+        if carried & Carried::PORT != 0 {
+            let port = carried >> 16;
+            return if self.low as u32 <= port && port <= self.high as u32 { Fit::Yes } else { Fit::No };
         }
+        if self.protocol == protocol::TCP || self.protocol == protocol::UDP { Fit::Unknown } else { Fit::Yes }
     }
 }
 

@@ -17,7 +17,7 @@ use Fit::{No, Unknown, Yes};
 /// What a frame says of a service; `None` where it is malformed and never asked.
 fn ask(frame: &[u8], service: Service) -> Option<Fit> {
     match parse(frame) {
-        Parsed::Ip(packet) => Some(service.fits(&transport(frame, &packet))),
+        Parsed::Ip(packet) => Some(service.fits(Carried::of(&transport(frame, &packet)))),
         Parsed::Malformed => None,
         other => panic!("{other:?}"),
     }

@@ -1,0 +1,312 @@
+//! Rules that ask the packet, the clock or this host's sockets: `octroi_gate::rules` in the kernel.
+//!
+//! Each function here is one that the verifier looks at once, and that no packet comes to whose class says all. Each reads the
+//! packet again from its context: it is in the cache, and a pointer into it cannot be handed to such a function.
+
+use aya_ebpf::{
+    bindings::{__sk_buff, bpf_sock, bpf_sock_tuple, xdp_md},
+    helpers::generated::{bpf_ktime_get_boot_ns, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
+};
+use octroi_abi::{Class, MAX_SERVICES, Step};
+use octroi_gate::{
+    connection::{Tuple, tuple},
+    judge::Generation,
+    packet::{self, Parsed, Source, parse},
+    rules::{Choice, World, choose},
+    service::{Carried, Fit},
+    transport::transport,
+};
+
+use crate::{count, frame::Packet, generation::Loaded};
+
+/// The loaded generation, as one packet at XDP meets it.
+#[derive(Clone, Copy)]
+pub struct AtXdp {
+    /// Its context.
+    pub ctx: *mut xdp_md,
+    /// The frame's length in bytes; 0 where it is only probed: nothing is counted then, nothing taken, nothing answered.
+    pub length: u64,
+}
+
+/// The same at tc, for a packet that XDP let through.
+#[derive(Clone, Copy)]
+pub(crate) struct AtTc {
+    pub(crate) ctx: *mut __sk_buff,
+}
+
+/// What both have in common.
+macro_rules! generation {
+    ($place:ty) => {
+        impl Generation for $place {
+            #[inline(always)]
+            fn class_v4(&self, address: u32) -> u32 {
+                Loaded.class_v4(address)
+            }
+
+            #[inline(always)]
+            fn class_v6(&self, high: u64, low: u64) -> u32 {
+                Loaded.class_v6(high, low)
+            }
+
+            #[inline(always)]
+            fn class(&self, number: u32) -> Class {
+                Loaded.class(number)
+            }
+
+            #[inline(always)]
+            fn step(&self, number: u32) -> Step {
+                Loaded.step(number)
+            }
+
+            #[inline(always)]
+            fn choose(&self, _: &packet::Packet, first: u32, count: u32) -> Choice {
+                Choice::unpack(self.chosen(first, count))
+            }
+
+            #[inline(always)]
+            fn connected(&self, _: &packet::Packet) -> bool {
+                World::connected(self)
+            }
+
+            #[inline(always)]
+            fn malformed_passes(&self) -> bool {
+                Loaded.malformed_passes()
+            }
+        }
+    };
+}
+
+generation!(AtXdp);
+generation!(AtTc);
+
+impl AtXdp {
+    #[inline(always)]
+    fn chosen(&self, first: u32, count: u32) -> u64 {
+        choose_at_xdp(self.ctx, first, count, self.length)
+    }
+
+    #[inline(always)]
+    pub(crate) fn packet(&self) -> Packet {
+        // SAFETY: the context that the kernel gave us.
+        unsafe { Packet::new((*self.ctx).data as usize, (*self.ctx).data_end as usize) }
+    }
+}
+
+impl AtTc {
+    #[inline(always)]
+    fn chosen(&self, first: u32, count: u32) -> u64 {
+        choose_at_tc(self.ctx, first, count)
+    }
+
+    #[inline(always)]
+    pub(crate) fn packet(&self) -> Packet {
+        // SAFETY: the context that the kernel gave us.
+        unsafe { Packet::new((*self.ctx).data as usize, (*self.ctx).data_end as usize) }
+    }
+}
+
+impl World for AtXdp {
+    #[inline(always)]
+    fn step(&self, number: u32) -> Step {
+        Loaded.step(number)
+    }
+
+    #[inline(always)]
+    fn fits(&self, first: u32, count: u32, carried: Carried) -> Fit {
+        fit(services_fit(first, count, carried.0))
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        now()
+    }
+
+    #[inline(always)]
+    fn observe(&self, slot: u32) {
+        if self.length != 0 {
+            count_in(slot, self.length);
+        }
+    }
+
+    #[inline(always)]
+    fn connected(&self) -> bool {
+        connected(self.ctx) != 0
+    }
+
+    #[inline(always)]
+    fn admits(&self, _limit: u32) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn answers(&self) -> bool {
+        false
+    }
+}
+
+/// XDP let the packet through: so it belonged to a connection, or was within its rate, wherever that was asked.
+impl World for AtTc {
+    #[inline(always)]
+    fn step(&self, number: u32) -> Step {
+        Loaded.step(number)
+    }
+
+    #[inline(always)]
+    fn fits(&self, first: u32, count: u32, carried: Carried) -> Fit {
+        fit(services_fit(first, count, carried.0))
+    }
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        now()
+    }
+
+    #[inline(always)]
+    fn observe(&self, _slot: u32) {}
+
+    #[inline(always)]
+    fn connected(&self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn admits(&self, _limit: u32) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn answers(&self) -> bool {
+        false
+    }
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_boot_ns() }.wrapping_add(Loaded.epoch())
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn choose_at_xdp(ctx: *mut xdp_md, first: u32, count: u32, length: u64) -> u64 {
+    let world = AtXdp { ctx, length };
+    let frame = world.packet();
+    let Parsed::Ip(packet) = parse(&frame) else { return u64::MAX };
+    choose(&world, first, count, &packet, &transport(&frame, &packet)).pack()
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn choose_at_tc(ctx: *mut __sk_buff, first: u32, count: u32) -> u64 {
+    let world = AtTc { ctx };
+    let frame = world.packet();
+    let Parsed::Ip(packet) = parse(&frame) else { return u64::MAX };
+    choose(&world, first, count, &packet, &transport(&frame, &packet)).pack()
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn count_in(slot: u32, length: u64) -> u32 {
+    count(slot, length);
+    0
+}
+
+/// What a packet says of services, as a number: 0 no, 1 unknown, 2 yes.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn services_fit(first: u32, count: u32, carried: u32) -> u32 {
+    let mut found = 0;
+    for offset in 0..MAX_SERVICES {
+        if offset >= count {
+            break;
+        }
+        let Some(service) = Loaded.service(first.wrapping_add(offset)) else { break };
+        let fit = service.fits(Carried(carried)) as u32;
+        if fit > found {
+            found = fit;
+        }
+    }
+    found
+}
+
+#[inline(always)]
+const fn fit(number: u32) -> Fit {
+    match number {
+        0 => Fit::No,
+        1 => Fit::Unknown,
+        _ => Fit::Yes,
+    }
+}
+
+/// 1 where the packet belongs to a connection that exists on this host, in the namespace of its interface; else 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn connected(ctx: *mut xdp_md) -> u32 {
+    let frame = AtXdp { ctx, length: 0 }.packet();
+    let Parsed::Ip(packet) = parse(&frame) else { return 0 };
+    let Some(tuple) = tuple(&frame, &packet, &transport(&frame, &packet)) else { return 0 };
+    let mut words = [0u32; 9];
+    // SAFETY: the helpers take as many bytes of it as they are told, which are 12 or 36.
+    let state = unsafe { state(ctx, &tuple, &mut words) };
+    is_connection(tuple.tcp, state) as u32
+}
+
+/// The state of the socket for that tuple; 0 where there is none.
+#[inline(always)]
+unsafe fn state(ctx: *mut xdp_md, tuple: &Tuple, words: &mut [u32; 9]) -> u32 {
+    /// The namespace of the packet's interface.
+    const CURRENT: u64 = u64::MAX;
+    let ports = (tuple.ports.source.to_be() as u32) | (tuple.ports.destination.to_be() as u32) << 16;
+    let size = match (tuple.source, tuple.destination) {
+        (Source::V4(source), Source::V4(destination)) => {
+            (words[0], words[1], words[2]) = (source.to_be(), destination.to_be(), ports);
+            12
+        }
+        (Source::V6 { high, low }, Source::V6 { high: to_high, low: to_low }) => {
+            let halves = [high, low, to_high, to_low];
+            for (at, half) in halves.into_iter().enumerate() {
+                words[2 * at] = ((half >> 32) as u32).to_be();
+                words[2 * at + 1] = ((half & 0xffff_ffff) as u32).to_be();
+            }
+            words[8] = ports;
+            36
+        }
+        _ => return 0,
+    };
+    let address = words.as_mut_ptr().cast::<bpf_sock_tuple>();
+    let ctx = ctx.cast();
+    // SAFETY: the context that the kernel gave us, and `size` bytes of the tuple.
+    let socket: *mut bpf_sock = unsafe {
+        if tuple.tcp {
+            bpf_skc_lookup_tcp(ctx, address, size, CURRENT, 0)
+        } else {
+            bpf_sk_lookup_udp(ctx, address, size, CURRENT, 0)
+        }
+    };
+    if socket.is_null() {
+        return 0;
+    }
+    // SAFETY: not null, compared above; it is ours until it is released.
+    let state = unsafe { core::ptr::read_volatile(&raw const (*socket).state) };
+    // SAFETY: as above.
+    unsafe { bpf_sk_release(socket.cast()) };
+    state
+}
+
+/// Whether a socket in that state (include/net/tcp_states.h) is a connection. A listener is not, nor is what a SYN alone has
+/// made of it (NEW_SYN_RECV), nor what is left of a connection that has ended (TIME_WAIT). A UDP socket is one where it is
+/// connected, which is then its state as well.
+#[inline(always)]
+const fn is_connection(tcp: bool, state: u32) -> bool {
+    const ESTABLISHED: u32 = 1;
+    const SYN_RECV: u32 = 3;
+    const TIME_WAIT: u32 = 6;
+    const CLOSE: u32 = 7;
+    const LISTEN: u32 = 10;
+    const NEW_SYN_RECV: u32 = 12;
+    if !tcp {
+        return state == ESTABLISHED;
+    }
+    !matches!(state, 0 | SYN_RECV | TIME_WAIT | CLOSE | LISTEN | NEW_SYN_RECV)
+}
+

@@ -125,6 +125,9 @@ const PLACES: &str = r#"a list of strings, such as ["CN", "unknown"]"#;
 const NETWORKS: &str = r#"a list of strings, such as ["192.0.2.0/24", "2001:db8::1"]"#;
 const NUMBERS: &str = "a list of integers, such as [58593]";
 
+const RATE: &str = "an integer from 1 to 10000000";
+const INSTANT: &str = "a date-time with an offset, such as 2026-07-09T00:00:00Z";
+
 const REFERENCE: &[Key] = &[
     required(
         "interfaces",
@@ -231,7 +234,7 @@ const REFERENCE: &[Key] = &[
         "within a network listed in one of these files",
     ),
     planned("rule.source.anonymous", "a list of strings", "one of these kinds of anonymizer"),
-    required("rule.action", "a string: pass, drop or tag", "the verdict for what matches"),
+    required("rule.action", "a string: pass, drop, reject, tag or limit", "the verdict for what matches"),
     optional(
         "rule.mark",
         "an integer from 1 to 0xffffffff",
@@ -251,14 +254,39 @@ const REFERENCE: &[Key] = &[
         "count what the rule would have done, and go on to the next",
     ),
     optional("rule.note", "a string", "not set", "for people: why the rule exists, who to ask"),
-    planned("rule.service", "a list of strings", "destination ports or protocols"),
-    planned("rule.rate", "an integer", "with limit: packets a second"),
-    planned("rule.burst", "an integer", "with limit: packets above the rate at once"),
-    planned("rule.per", "a string", "with limit: whether the rate is per source or per rule"),
-    planned("rule.from", "a date-time", "before it, the rule observes"),
-    planned("rule.until", "a date-time", "from it on, the rule is gone"),
-    planned("rule.ramp", "a string, a duration", "how long the share of sources grows after from"),
-    planned("rule.established", "a string", "whether packets of existing connections are let through"),
+    optional(
+        "rule.service",
+        r#"a list of strings and protocol numbers, such as ["tcp/443", "udp/8000-8100", "icmp", 47]"#,
+        "every packet",
+        "what packets are for: destination ports, or protocols",
+    ),
+    optional("rule.rate", RATE, "not set", "with limit: packets a second, above which packets are dropped"),
+    optional(
+        "rule.burst",
+        "an integer from 1 to 4294967295",
+        "the rate",
+        "with limit: packets that may come at once after a pause",
+    ),
+    optional(
+        "rule.per",
+        "a string: source or rule",
+        "not set",
+        "with limit: whether each source has the rate, or all have it together",
+    ),
+    optional("rule.from", INSTANT, "not set", "before it, the rule observes"),
+    optional("rule.until", INSTANT, "not set", "from it on, the rule is gone"),
+    optional(
+        "rule.ramp",
+        r#"a string, a duration such as "14d", "36h" or "1d 12h""#,
+        "not set",
+        "how long after from the share of sources that the rule applies to grows, from 0 to 100 %",
+    ),
+    optional(
+        "rule.established",
+        "a string: pass or drop",
+        r#""pass""#,
+        "with drop, reject and limit: whether packets of connections that exist on this host are let through",
+    ),
 ];
 
 #[cfg(test)]

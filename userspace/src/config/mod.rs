@@ -1,19 +1,23 @@
 //! The configuration file: what was typed (`raw`), and what holds (`Config`); after that nothing is validated
 //! again. Everything that is wrong with a file is reported together.
 
+mod action;
 mod check;
 mod dscp;
 mod error;
 mod interface;
 mod key;
+mod limit;
 mod network;
 mod place;
 mod raw;
 mod read;
 mod rule;
+mod service;
 mod source;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -21,11 +25,14 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use action::Action;
 pub use error::{ConfigErrors, Problem};
 pub use interface::{InterfacePattern, PatternError};
 pub use key::{Key, reference};
+pub use limit::{Limit, Per};
 pub use place::{Place, PlaceSet};
-pub use rule::{Action, Rule};
+pub use rule::Rule;
+pub use service::Services;
 pub use source::Source;
 
 use error::{Problems, quoted};

@@ -1,6 +1,6 @@
 //! What was typed: the file's keys and values, with their types and positions, before anybody judges them.
 
-use toml::de::DeTable;
+use toml::{de::DeTable, value::Datetime};
 
 use super::error::{Problems, quoted};
 use super::read::{At, Field, Number, Table};
@@ -52,6 +52,15 @@ pub(super) struct RawRule {
     pub(super) dscp: Field<Number>,
     pub(super) observe: Field<bool>,
     pub(super) note: Field<String>,
+    pub(super) service: Field<Vec<At<Number>>>,
+    pub(super) rate: Field<i128>,
+    pub(super) burst: Field<i128>,
+    pub(super) per: Field<String>,
+    /// With date, time and offset, as `until`.
+    pub(super) from: Field<Datetime>,
+    pub(super) until: Field<Datetime>,
+    pub(super) ramp: Field<String>,
+    pub(super) established: Field<String>,
 }
 
 /// A rule's `source`.
@@ -121,6 +130,14 @@ impl RawRule {
             dscp: table.number("dscp", problems),
             observe: table.boolean("observe", problems),
             note: table.string("note", problems),
+            service: table.numbers("service", problems),
+            rate: table.integer("rate", problems),
+            burst: table.integer("burst", problems),
+            per: table.string("per", problems),
+            from: table.date_time("from", problems),
+            until: table.date_time("until", problems),
+            ramp: table.string("ramp", problems),
+            established: table.string("established", problems),
             label,
         }
     }

@@ -2,9 +2,11 @@
 
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
+use toml::value::Datetime;
 
 use super::error::{Problems, Span, quoted};
 use super::key::{self, Key, Unknown};
+use super::time;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -113,9 +115,12 @@ impl<'t, 'i> Table<'t, 'i> {
     }
 
     pub(super) fn number(&self, name: &str, problems: &mut Problems<'_>) -> Field<Number> {
-        self.read(name, problems, |value| {
-            integer(value).map(Number::Value).or_else(|| string(value).map(Number::Name))
-        })
+        self.read(name, problems, number)
+    }
+
+    /// A date-time that says which instant it is.
+    pub(super) fn date_time(&self, name: &str, problems: &mut Problems<'_>) -> Field<Datetime> {
+        self.read(name, problems, |value| value.as_datetime().copied().filter(time::is_instant))
     }
 
     /// A list with at least one element.
@@ -126,6 +131,11 @@ impl<'t, 'i> Table<'t, 'i> {
     /// A list with at least one element.
     pub(super) fn integers(&self, name: &str, problems: &mut Problems<'_>) -> Field<Vec<At<i128>>> {
         self.list(name, problems, integer)
+    }
+
+    /// A list with at least one element.
+    pub(super) fn numbers(&self, name: &str, problems: &mut Problems<'_>) -> Field<Vec<At<Number>>> {
+        self.list(name, problems, number)
     }
 
     fn list<T>(
@@ -186,6 +196,8 @@ impl<'t, 'i> Table<'t, 'i> {
                 let message = format!("{name:?} is {}; expected {expected}", describe(value.get_ref()));
                 let hint = if expected.starts_with("a list") {
                     as_list(value.get_ref(), expected)
+                } else if expected.starts_with("a date-time") {
+                    time::as_instant(value.get_ref())
                 } else {
                     without_quotes(value.get_ref())
                 };
@@ -215,6 +227,10 @@ fn integer(value: &DeValue<'_>) -> Option<i128> {
     i128::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
+fn number(value: &DeValue<'_>) -> Option<Number> {
+    integer(value).map(Number::Value).or_else(|| string(value).map(Number::Name))
+}
+
 fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the string {}", quoted(text)),
@@ -233,7 +249,9 @@ fn as_list(value: &DeValue<'_>, expected: &str) -> String {
         DeValue::String(text) if expected.starts_with("a list of strings") => {
             format!("; write [{}]", quoted(text))
         }
-        DeValue::Integer(integer) if expected.starts_with("a list of integers") => {
+        DeValue::Integer(integer)
+            if expected.starts_with("a list of integers") || expected.contains("numbers") =>
+        {
             format!("; write [{integer}]")
         }
         _ => String::new(),

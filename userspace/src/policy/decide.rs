@@ -102,7 +102,7 @@ pub(crate) fn decide(config: &Config, subject: &Subject<'_>) -> Decision {
         }
         let decision = decision(verdict_of(&rule.action), Some(index), observed);
         return match rule.action {
-            Action::Pass | Action::Drop => decision,
+            Action::Pass | Action::Drop | Action::Reject | Action::Limit(_) => decision,
             Action::Tag { mark, dscp } => {
                 Decision { mark: mark.map_or(0, Into::into), dscp: dscp.unwrap_or(DSCP_KEEP), ..decision }
             }
@@ -126,7 +126,9 @@ pub const fn verdict_of(action: &Action) -> Verdict {
     match action {
         Action::Pass => Verdict::Pass,
         Action::Drop => Verdict::Drop,
+        Action::Reject => Verdict::Reject,
         Action::Tag { .. } => Verdict::Tag,
+        Action::Limit(_) => Verdict::Limit,
     }
 }
 

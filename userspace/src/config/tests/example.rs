@@ -16,7 +16,7 @@ fn the_packaged_example_loads_and_comments_out_only_defaults() {
     assert_eq!(example, accepted(""));
 
     let all = parse(&uncommented_example()).expect("the example is valid without its comment signs");
-    assert_eq!(all.rules.len(), 5);
+    assert_eq!(all.rules.len(), 6);
     assert!(all.geoip.country.is_some() && all.geoip.asn.is_some());
     assert_eq!(Config { rules: Vec::new(), geoip: GeoIp::default(), ..all }, example);
 }

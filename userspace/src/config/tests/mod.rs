@@ -1,8 +1,11 @@
 //! Tests of whole files: helpers, and what holds where nothing is wrong.
 
+mod actions;
 mod example;
 mod messages;
 mod random;
+mod services;
+mod times;
 mod values;
 
 use std::num::NonZeroU32;
@@ -146,6 +149,11 @@ fn rules_are_read_in_order() {
             action: Action::Pass,
             observe: false,
             note: Some("contract 4711, bd@example.org".to_owned()),
+            service: None,
+            from: None,
+            until: None,
+            ramp: 0,
+            established: false,
         }
     );
     let network = |text: &str| text.parse().expect("a network");
@@ -166,6 +174,11 @@ fn rules_are_read_in_order() {
             action: Action::Drop,
             observe: true,
             note: None,
+            service: None,
+            from: None,
+            until: None,
+            ramp: 0,
+            established: true,
         }
     );
 }
@@ -174,21 +187,6 @@ fn rules_are_read_in_order() {
 fn any_stands_alone_or_with_other_keys() {
     assert_eq!(source_of("any = true"), Source { any: true, ..Source::default() });
     assert!(source_of("any = true, asn = [1]").any);
-}
-
-#[test]
-fn tags_take_a_mark_a_dscp_or_both() {
-    let mark = NonZeroU32::new;
-    assert_eq!(
-        action_of("action = \"tag\"\nmark = 0xffffffff"),
-        Action::Tag { mark: mark(u32::MAX), dscp: None }
-    );
-    assert_eq!(action_of("action = \"tag\"\ndscp = 63"), Action::Tag { mark: None, dscp: Some(63) });
-    assert_eq!(action_of("action = \"tag\"\ndscp = 0"), Action::Tag { mark: None, dscp: Some(0) });
-    assert_eq!(
-        action_of("action = \"tag\"\nmark = 1\ndscp = \"cs1\""),
-        Action::Tag { mark: mark(1), dscp: Some(8) }
-    );
 }
 
 #[test]

@@ -25,6 +25,13 @@ fn line() -> impl Strategy<Value = String> {
         "{ any = true }",
         "{ cidr = [\"1.2.3.4/8\", \"::ffff:0:0/95\"] }",
         "2026-07-09T00:00:00Z",
+        "2026-07-09",
+        "9999-12-31T23:59:59.999999999+23:59",
+        "\"é/65536-0\"",
+        "[\"tcp/443\", \"443/tcp\", \"é:é\", 47, 443]",
+        "\"14d\"",
+        "\"limit\"",
+        "\"source\"",
         "nan",
         "\"\"\"\n\n\"\"\"",
     ]);
@@ -41,13 +48,30 @@ fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => (name, value).prop_map(|(name, value)| format!("{name} = {value}")),
         1 => header.prop_map(str::to_owned),
-        2 => any::<u32>().prop_map(|number| {
-            format!("[[rule]]\nname = \"{number}\"\nsource.asn = [1]\naction = \"drop\"")
+        2 => (any::<u32>(), sample::select(vec![
+            "action = \"drop\"",
+            "action = \"reject\"\nservice = [\"tcp/443\", \"icmp\"]\nestablished = \"drop\"",
+            "action = \"limit\"\nrate = 5\nper = \"source\"",
+            "action = \"pass\"\nfrom = 2026-07-09T00:00:00Z\nramp = \"14d\"",
+        ])).prop_map(|(number, keys)| {
+            format!("[[rule]]\nname = \"{number}\"\nsource.asn = [1]\n{keys}")
         }),
     ]
 }
 
 proptest! {
+    #[test]
+    fn no_service_and_no_duration_makes_the_reader_panic(text in "(tcp|udp|icmp|tpc)?[-/:0-9 é]{0,12}[a-z]{0,4}") {
+        let quoted = text.escape_debug().to_string();
+        let rule = "[[rule]]\nname = \"r\"\nsource.any = true\naction = \"drop\"\nfrom = 2026-07-09T00:00:00Z\n";
+        for keys in [format!("service = [\"{quoted}\"]"), format!("ramp = \"{quoted}\"")] {
+            match parse(&format!("{MINIMAL}{rule}{keys}")) {
+                Ok(config) => prop_assert!(config.rules[0].service.as_ref().is_none_or(|s| !s.entries.is_empty())),
+                Err(errors) => prop_assert_eq!(errors.problems().len(), 1, "{}", errors),
+            }
+        }
+    }
+
     #[test]
     fn no_text_makes_the_reader_panic(text in "\\PC{0,200}") {
         let _ = parse(&text).map_err(|errors| errors.to_string());

@@ -1,4 +1,4 @@
-//! What is said about values that do not hold: types, names, sources, tags, paths.
+//! What is said about values that do not hold: types, names, sources, paths.
 
 use super::*;
 
@@ -138,33 +138,6 @@ fn values_of_a_source_are_checked_one_by_one() {
         assert_eq!(source_messages(keys), [expected], "{keys}");
     }
     assert_eq!(source_messages("country = [\"UK\", \"CN\", \"EL\"], asn = [0]").len(), 3);
-}
-
-#[test]
-fn tags_are_checked() {
-    let of = |keys: &str| rule_messages(&format!("name = \"r\"\nsource.any = true\n{keys}"));
-    let dscp = "expected an integer from 0 to 63, or CS0 to CS7, AF11 to AF43, EF, VOICE-ADMIT, LE or BE";
-    for (keys, message) in [
-        ("action = \"tag\"", "action \"tag\" needs mark = 1 to 0xffffffff, dscp = 0 to 63, or both".to_owned()),
-        ("action = \"tag\"\nmark = 0", "mark 0 tags nothing; expected an integer from 1 to 0xffffffff".to_owned()),
-        (
-            "action = \"tag\"\nmark = 0x1_0000_0000",
-            "mark 4294967296 is out of range; expected an integer from 1 to 0xffffffff".to_owned(),
-        ),
-        ("action = \"tag\"\ndscp = 64", format!("dscp 64 is out of range; {dscp}")),
-        ("action = \"tag\"\ndscp = \"AF44\"", format!("dscp \"AF44\" is no standard name; {dscp}")),
-        (
-            "action = \"drop\"\nmark = 1",
-            "\"mark\" is for action \"tag\", and this rule's is \"drop\"; remove it, or write action = \"tag\"".to_owned(),
-        ),
-        (
-            "action = \"pass\"\ndscp = 99",
-            "\"dscp\" is for action \"tag\", and this rule's is \"pass\"; remove it, or write action = \"tag\"".to_owned(),
-        ),
-        ("action = \"Drop\"", "action \"Drop\" is unknown; expected pass, drop or tag; did you mean \"drop\"?".to_owned()),
-    ] {
-        assert_eq!(of(keys), [message], "{keys}");
-    }
 }
 
 #[test]

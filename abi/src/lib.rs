@@ -37,8 +37,6 @@ pub mod name {
     pub const STEPS: &str = ".bss.steps";
     /// Array of `octroi_gate::service::Service`; one of each generation.
     pub const SERVICES: &str = ".bss.services";
-    /// One [`Shared`](super::Shared); outlives generations.
-    pub const SHARED: &str = ".bss.shared";
     /// One [`Notes`](super::Notes); one of each generation.
     pub const NOTES: &str = ".bss.notes";
     /// The frozen constants of a generation: one [`Constants`](super::Constants).
@@ -145,14 +143,6 @@ pub const MAX_STEPS: u32 = 1024;
 /// How many services a rule can name.
 pub const MAX_SERVICES: u32 = 64;
 
-/// What all generations share, and the daemon writes.
-#[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Shared {
-    /// What has to be added to the time since boot (ns, CLOCK_BOOTTIME) to have the time since the Unix epoch; wraps.
-    pub epoch: u64,
-}
-
 /// One counter of one CPU.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -211,6 +201,9 @@ pub struct Constants {
     pub marks: u32,
     /// 1: never try metadata; the tc program decides again (for drivers without metadata, and for tests).
     pub no_metadata: u32,
+    /// 1: there are no sockets and no buckets: no packet belongs to a connection, and all are within their rates (for `octroi
+    /// replay`, whose packets are not this host's, and for tests).
+    pub alone: u32,
     /// 1: note slot and verdict of the last packet in [`Notes`] (test runs only).
     pub trace: u32,
 }
@@ -222,7 +215,7 @@ pub const TABLE_PAD: u32 = 32 * 8;
 /// [`TABLE_PAD`] bytes. Kernels before 6.0 have no map value above 4 MiB.
 pub const TABLE_PART: u32 = 2 << 20;
 
-/// What the kernel side tells the daemon or its own tc program, other than counters.
+/// What the kernel side tells the daemon or its own tc program, other than counters, and what the daemon tells it.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Notes {
@@ -234,6 +227,9 @@ pub struct Notes {
     pub last_verdict: u32,
     /// Always 0.
     pub _pad: u32,
+    /// Written by the daemon: what has to be added to the time since boot (ns, CLOCK_BOOTTIME) to have the time since the Unix
+    /// epoch; wraps.
+    pub epoch: u64,
 }
 
 /// What XDP leaves in front of a tagged packet for the tc program.
@@ -252,7 +248,6 @@ pub const METADATA_MAGIC: u32 = 0x6f63_7472;
 const _: () = assert!(size_of::<Class>() == 12);
 const _: () = assert!(size_of::<Counter>() == 16);
 const _: () = assert!(size_of::<Step>() == 64);
-const _: () = assert!(size_of::<Shared>() == 8);
-const _: () = assert!(size_of::<Constants>() == 60);
-const _: () = assert!(size_of::<Notes>() == 16);
+const _: () = assert!(size_of::<Constants>() == 64);
+const _: () = assert!(size_of::<Notes>() == 24);
 const _: () = assert!(size_of::<Metadata>() == 8);

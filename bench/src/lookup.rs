@@ -1,7 +1,6 @@
 //! One look-up a packet: octroi's table, the kernel's LPM trie and DIR-24-8, on the same addresses in the same run.
 
 use anyhow::ensure;
-use octroi_gate::judge::Generation;
 use serde::Serialize;
 
 use crate::{

@@ -106,8 +106,9 @@ struct Machine {
     kernel: String,
 }
 
-/// Every country counted apart; all dropped, as under a flood.
-const DROP: &str = "[policy]\ndefault = \"drop\"\nlocal = \"rules\"\n";
+/// Every country counted apart; all dropped, as under a flood, whatever they belong to.
+const DROP: &str = "[policy]\nlocal = \"rules\"\n[[rule]]\nname = \"all\"\nsource = { any = true }\naction = \"drop\"\n\
+                    established = \"drop\"\n";
 const PASS: &str = "";
 const TAG: &str = "[[rule]]\nname = \"all\"\nsource = { any = true }\naction = \"tag\"\ndscp = \"CS1\"\n";
 

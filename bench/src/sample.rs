@@ -177,7 +177,7 @@ fn compile(config: &Config, clock: &mut Clock, slots: &mut Slots) -> anyhow::Res
     dataplane::prepare();
     let databases = Databases::open(config)?;
     let read = clock.lap();
-    let classified = classify(config, &databases)?;
+    let classified = classify(config, &databases, None)?;
     let decided = clock.lap();
     let mut compilation = classified.build_last(config, databases)?;
     compilation.assign(slots, &[], |_| Counter::default())?;

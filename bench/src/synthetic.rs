@@ -30,12 +30,18 @@ pub(crate) fn world(country: &World, intervals: usize, classes: u16) -> anyhow::
     let pairs = (slot::COUNT - slot::FIRST_CLASS) / 2;
     let class = |number: u16| Class {
         slot: slot::FIRST_CLASS + 2 * (u32::from(number) % pairs),
-        mark: 0,
+        detail: 0,
         verdict: Verdict::Drop as u8,
         dscp: DSCP_KEEP,
         _pad: [0; 2],
     };
-    let compiled = Compiled { tables, classes: (0..classes).map(class).collect(), malformed_passes: false };
+    let compiled = Compiled {
+        tables,
+        classes: (0..classes).map(class).collect(),
+        steps: Vec::new(),
+        services: Vec::new(),
+        malformed_passes: false,
+    };
     Ok((World { compiled, v4, v6 }, ms))
 }
 

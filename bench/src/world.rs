@@ -35,7 +35,7 @@ impl World {
         let text = format!("interfaces = [\"none0\"]\n{policy}");
         let config = Config::parse(&text, Path::new("/bench.toml"))?;
         let databases = Databases::open(&config)?;
-        let classified: Classified = classify(&config, &databases)?;
+        let classified: Classified = classify(&config, &databases, None)?;
         let (v4, v6) = (classified.v4.clone(), classified.v6.clone());
         let mut compilation = classified.build(&config)?;
         compilation.assign(&mut Slots::new(), &[], |_| Counter::default())?;

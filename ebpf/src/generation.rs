@@ -5,7 +5,7 @@
 //! loader fills, so the compiler would take it for the zeros that are declared here.
 
 use aya_ebpf::{macros::map, maps::Array};
-use octroi_abi::{Class, Constants, Notes, Shared, Step, TABLE_PAD, TABLE_PART};
+use octroi_abi::{Class, Constants, Notes, Step, TABLE_PAD, TABLE_PART};
 use octroi_gate::{
     judge::{Outcome, UNDEFINED},
     rules,
@@ -53,13 +53,9 @@ static mut STEPS: [[u64; size_of::<Step>() / 8]; STEPS_SPACE] = [[0; size_of::<S
 #[unsafe(no_mangle)]
 static mut SERVICES: [[u32; 2]; 1 << 16] = [[0; 2]; 1 << 16];
 
-#[unsafe(link_section = ".bss.shared")]
-#[unsafe(no_mangle)]
-static mut SHARED: Shared = Shared { epoch: 0 };
-
 #[unsafe(link_section = ".bss.notes")]
 #[unsafe(no_mangle)]
-static mut NOTES: Notes = Notes { metadata_refused: 0, last_slot: 0, last_verdict: 0, _pad: 0 };
+static mut NOTES: Notes = Notes { metadata_refused: 0, last_slot: 0, last_verdict: 0, _pad: 0, epoch: 0 };
 
 /// Written by the loader before the map behind it is frozen, which makes every field a constant to the verifier.
 #[unsafe(no_mangle)]
@@ -78,6 +74,7 @@ static CONSTANTS: Constants = Constants {
     malformed_pass: 0,
     marks: 0,
     no_metadata: 0,
+    alone: 0,
     trace: 0,
 };
 
@@ -107,6 +104,12 @@ impl Loaded {
     #[inline(always)]
     pub(crate) fn may_use_metadata(&self) -> bool {
         constant!(no_metadata) == 0
+    }
+
+    /// There are no sockets and no buckets.
+    #[inline(always)]
+    pub(crate) fn alone(&self) -> bool {
+        constant!(alone) != 0
     }
 
     /// The slot of each packet is noted.
@@ -171,11 +174,11 @@ impl Loaded {
         Some(unsafe { core::ptr::read_volatile(service) })
     }
 
-    /// What the time since boot has to be added to, to be the time since the Unix epoch, in ns.
+    /// What has to be added to the time since boot to have the time since the Unix epoch, in ns.
     #[inline(always)]
     pub(crate) fn epoch(&self) -> u64 {
         // SAFETY: a static of that type, backed by a map that the daemon writes.
-        unsafe { core::ptr::read_volatile(&raw const SHARED.epoch) }
+        unsafe { core::ptr::read_volatile(&raw const NOTES.epoch) }
     }
 
     /// Malformed packets pass.

@@ -5,13 +5,14 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock, bpf_sock_tuple, xdp_md},
-    helpers::generated::{bpf_ktime_get_boot_ns, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
+    helpers::generated::{bpf_ktime_get_boot_ns, bpf_sk_lookup_tcp, bpf_sk_lookup_udp, bpf_sk_release},
 };
 use octroi_abi::{Class, MAX_SERVICES, Step};
 use octroi_gate::{
     connection::{Tuple, tuple},
     judge::Generation,
-    packet::{self, Parsed, Source, parse},
+    packet::{self, Frame, Source},
+    ramp::position,
     rules::{Choice, World, choose},
     service::{Carried, Fit},
     transport::transport,
@@ -26,6 +27,36 @@ pub struct AtXdp {
     pub ctx: *mut xdp_md,
     /// The frame's length in bytes; 0 where it is only probed: nothing is counted then, nothing taken, nothing answered.
     pub length: u64,
+}
+
+/// Where a packet's IP header is, and which: its offset in the lower 16 bits, above them 0 for IPv4 and 1 for IPv6. One number,
+/// since a function takes five at most.
+#[derive(Clone, Copy)]
+struct Header(u32);
+
+impl Header {
+    #[inline(always)]
+    const fn of(packet: &packet::Packet) -> Self {
+        Self((packet.header as u64 & 0xffff) as u32 | (matches!(packet.source, Source::V6 { .. }) as u32) << 16)
+    }
+
+    #[inline(always)]
+    const fn family(self) -> u32 {
+        self.0 >> 16
+    }
+
+    /// The packet again, without what its transport has to say.
+    #[inline(always)]
+    fn packet(self, frame: &Packet) -> Option<packet::Packet> {
+        let header = (self.0 & 0xffff) as usize;
+        let source = if self.family() == 0 {
+            Source::V4(frame.be32(header + 12)?)
+        } else {
+            let (high, low) = frame.be128(header + 8)?;
+            Source::V6 { high, low }
+        };
+        Some(packet::Packet { source, header, protocol: None, destination_port: None })
+    }
 }
 
 /// The same at tc, for a packet that XDP let through.
@@ -59,13 +90,13 @@ macro_rules! generation {
             }
 
             #[inline(always)]
-            fn choose(&self, _: &packet::Packet, first: u32, count: u32) -> Choice {
-                Choice::unpack(self.chosen(first, count))
+            fn choose(&self, packet: &packet::Packet, first: u32, count: u32) -> Choice {
+                Choice::unpack(self.chosen(first, count, Header::of(packet)))
             }
 
             #[inline(always)]
-            fn connected(&self, _: &packet::Packet) -> bool {
-                World::connected(self)
+            fn connected(&self, packet: &packet::Packet) -> bool {
+                self.belongs(Header::of(packet))
             }
 
             #[inline(always)]
@@ -81,8 +112,25 @@ generation!(AtTc);
 
 impl AtXdp {
     #[inline(always)]
-    fn chosen(&self, first: u32, count: u32) -> u64 {
-        choose_at_xdp(self.ctx, first, count, self.length)
+    fn counts(&self) -> bool {
+        self.length != 0
+    }
+
+    #[inline(always)]
+    fn observed(&self, slot: u32) {
+        if self.counts() {
+            count_in(slot, self.length);
+        }
+    }
+
+    #[inline(always)]
+    fn chosen(&self, first: u32, count: u32, header: Header) -> u64 {
+        choose_at_xdp(self.ctx, first, count, self.length, header.0)
+    }
+
+    #[inline(always)]
+    fn belongs(&self, header: Header) -> bool {
+        connected(self.ctx, header.0) != 0
     }
 
     #[inline(always)]
@@ -93,9 +141,25 @@ impl AtXdp {
 }
 
 impl AtTc {
+    /// So packets are within their rates, and not answered again.
     #[inline(always)]
-    fn chosen(&self, first: u32, count: u32) -> u64 {
-        choose_at_tc(self.ctx, first, count)
+    fn counts(&self) -> bool {
+        true
+    }
+
+    /// XDP has counted it.
+    #[inline(always)]
+    fn observed(&self, _slot: u32) {}
+
+    #[inline(always)]
+    fn chosen(&self, first: u32, count: u32, header: Header) -> u64 {
+        choose_at_tc(self.ctx, first, count, header.0)
+    }
+
+    /// XDP let the packet through, so it did wherever that was asked.
+    #[inline(always)]
+    fn belongs(&self, _: Header) -> bool {
+        true
     }
 
     #[inline(always)]
@@ -105,103 +169,113 @@ impl AtTc {
     }
 }
 
-impl World for AtXdp {
-    #[inline(always)]
-    fn step(&self, number: u32) -> Step {
-        Loaded.step(number)
-    }
+/// One packet's way through the steps of its class.
+struct Walk<P> {
+    place: P,
+    header: Header,
+}
 
-    #[inline(always)]
-    fn fits(&self, first: u32, count: u32, carried: Carried) -> Fit {
-        fit(services_fit(first, count, carried.0))
-    }
+/// What both places have in common, and what they have not.
+macro_rules! world {
+    ($place:ty, $carried:ident, $source_place:ident) => {
+        impl World for Walk<$place> {
+            #[inline(always)]
+            fn step(&self, number: u32) -> Step {
+                Loaded.step(number)
+            }
 
-    #[inline(always)]
-    fn now(&self) -> u64 {
-        now()
-    }
+            #[inline(always)]
+            fn carried(&self) -> Carried {
+                Carried($carried(self.place.ctx, self.header.0))
+            }
 
-    #[inline(always)]
-    fn observe(&self, slot: u32) {
-        if self.length != 0 {
-            count_in(slot, self.length);
+            #[inline(always)]
+            fn place(&self) -> u32 {
+                $source_place(self.place.ctx, self.header.0)
+            }
+
+            #[inline(always)]
+            fn fits(&self, first: u32, count: u32, carried: Carried) -> Fit {
+                match services_fit(first, count, carried.0) {
+                    0 => Fit::No,
+                    1 => Fit::Unknown,
+                    _ => Fit::Yes,
+                }
+            }
+
+            #[inline(always)]
+            fn now(&self) -> u64 {
+                // SAFETY: a helper without arguments.
+                unsafe { bpf_ktime_get_boot_ns() }.wrapping_add(Loaded.epoch())
+            }
+
+            #[inline(always)]
+            fn connected(&self) -> bool {
+                self.place.belongs(self.header)
+            }
+
+            #[inline(always)]
+            fn observe(&self, slot: u32) {
+                self.place.observed(slot);
+            }
+
+            #[inline(always)]
+            fn admits(&self, _limit: u32) -> bool {
+                self.place.counts()
+            }
+
+            #[inline(always)]
+            fn answers(&self) -> bool {
+                !self.place.counts()
+            }
         }
-    }
-
-    #[inline(always)]
-    fn connected(&self) -> bool {
-        connected(self.ctx) != 0
-    }
-
-    #[inline(always)]
-    fn admits(&self, _limit: u32) -> bool {
-        true
-    }
-
-    #[inline(always)]
-    fn answers(&self) -> bool {
-        false
-    }
+    };
 }
 
-/// XDP let the packet through: so it belonged to a connection, or was within its rate, wherever that was asked.
-impl World for AtTc {
-    #[inline(always)]
-    fn step(&self, number: u32) -> Step {
-        Loaded.step(number)
-    }
+world!(AtXdp, carried_at_xdp, place_at_xdp);
+world!(AtTc, carried_at_tc, place_at_tc);
 
-    #[inline(always)]
-    fn fits(&self, first: u32, count: u32, carried: Carried) -> Fit {
-        fit(services_fit(first, count, carried.0))
-    }
+/// A function of each place, which differ in the type of their context only.
+macro_rules! at {
+    ($place:expr, $ctx:ty, $carried:ident, $source_place:ident) => {
+        /// What a packet carries, as a number.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $carried(ctx: *mut $ctx, header: u32) -> u32 {
+            let frame = $place(ctx).packet();
+            match Header(header).packet(&frame) {
+                Some(packet) => Carried::of(&transport(&frame, &packet)).0,
+                None => 0,
+            }
+        }
 
-    #[inline(always)]
-    fn now(&self) -> u64 {
-        now()
-    }
-
-    #[inline(always)]
-    fn observe(&self, _slot: u32) {}
-
-    #[inline(always)]
-    fn connected(&self) -> bool {
-        true
-    }
-
-    #[inline(always)]
-    fn admits(&self, _limit: u32) -> bool {
-        true
-    }
-
-    #[inline(always)]
-    fn answers(&self) -> bool {
-        false
-    }
+        /// The place of its source in all ramps.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $source_place(ctx: *mut $ctx, header: u32) -> u32 {
+            match Header(header).packet(&$place(ctx).packet()) {
+                Some(packet) => position(packet.source),
+                None => 0,
+            }
+        }
+    };
 }
 
-#[inline(always)]
-fn now() -> u64 {
-    // SAFETY: a helper without arguments.
-    unsafe { bpf_ktime_get_boot_ns() }.wrapping_add(Loaded.epoch())
+at!(|ctx| AtXdp { ctx, length: 0 }, xdp_md, carried_at_xdp, place_at_xdp);
+at!(|ctx| AtTc { ctx }, __sk_buff, carried_at_tc, place_at_tc);
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn choose_at_xdp(ctx: *mut xdp_md, first: u32, count: u32, length: u64, header: u32) -> u64 {
+    let walk = Walk { place: AtXdp { ctx, length }, header: Header(header) };
+    choose(&walk, first, count, walk.header.family()).pack()
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn choose_at_xdp(ctx: *mut xdp_md, first: u32, count: u32, length: u64) -> u64 {
-    let world = AtXdp { ctx, length };
-    let frame = world.packet();
-    let Parsed::Ip(packet) = parse(&frame) else { return u64::MAX };
-    choose(&world, first, count, &packet, &transport(&frame, &packet)).pack()
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn choose_at_tc(ctx: *mut __sk_buff, first: u32, count: u32) -> u64 {
-    let world = AtTc { ctx };
-    let frame = world.packet();
-    let Parsed::Ip(packet) = parse(&frame) else { return u64::MAX };
-    choose(&world, first, count, &packet, &transport(&frame, &packet)).pack()
+extern "C" fn choose_at_tc(ctx: *mut __sk_buff, first: u32, count: u32, header: u32) -> u64 {
+    let walk = Walk { place: AtTc { ctx }, header: Header(header) };
+    choose(&walk, first, count, walk.header.family()).pack()
 }
 
 #[unsafe(no_mangle)]
@@ -229,21 +303,15 @@ extern "C" fn services_fit(first: u32, count: u32, carried: u32) -> u32 {
     found
 }
 
-#[inline(always)]
-const fn fit(number: u32) -> Fit {
-    match number {
-        0 => Fit::No,
-        1 => Fit::Unknown,
-        _ => Fit::Yes,
-    }
-}
-
 /// 1 where the packet belongs to a connection that exists on this host, in the namespace of its interface; else 0.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn connected(ctx: *mut xdp_md) -> u32 {
+extern "C" fn connected(ctx: *mut xdp_md, header: u32) -> u32 {
+    if Loaded.alone() {
+        return 0;
+    }
     let frame = AtXdp { ctx, length: 0 }.packet();
-    let Parsed::Ip(packet) = parse(&frame) else { return 0 };
+    let Some(packet) = Header(header).packet(&frame) else { return 0 };
     let Some(tuple) = tuple(&frame, &packet, &transport(&frame, &packet)) else { return 0 };
     let mut words = [0u32; 9];
     // SAFETY: the helpers take as many bytes of it as they are told, which are 12 or 36.
@@ -278,7 +346,7 @@ unsafe fn state(ctx: *mut xdp_md, tuple: &Tuple, words: &mut [u32; 9]) -> u32 {
     // SAFETY: the context that the kernel gave us, and `size` bytes of the tuple.
     let socket: *mut bpf_sock = unsafe {
         if tuple.tcp {
-            bpf_skc_lookup_tcp(ctx, address, size, CURRENT, 0)
+            bpf_sk_lookup_tcp(ctx, address, size, CURRENT, 0)
         } else {
             bpf_sk_lookup_udp(ctx, address, size, CURRENT, 0)
         }
@@ -293,9 +361,9 @@ unsafe fn state(ctx: *mut xdp_md, tuple: &Tuple, words: &mut [u32; 9]) -> u32 {
     state
 }
 
-/// Whether a socket in that state (include/net/tcp_states.h) is a connection. A listener is not, nor is what a SYN alone has
-/// made of it (NEW_SYN_RECV), nor what is left of a connection that has ended (TIME_WAIT). A UDP socket is one where it is
-/// connected, which is then its state as well.
+/// Whether a socket in that state (include/net/tcp_states.h) is a connection. A listener is not, which also stands for what a SYN
+/// alone has made of it; what is left of a connection that has ended (TIME_WAIT) is never found. A UDP socket is one where it
+/// is connected, which is then its state as well.
 #[inline(always)]
 const fn is_connection(tcp: bool, state: u32) -> bool {
     const ESTABLISHED: u32 = 1;
@@ -309,4 +377,3 @@ const fn is_connection(tcp: bool, state: u32) -> bool {
     }
     !matches!(state, 0 | SYN_RECV | TIME_WAIT | CLOSE | LISTEN | NEW_SYN_RECV)
 }
-

@@ -41,7 +41,7 @@ static POLICIES: LazyLock<[Compiled; 2]> = LazyLock::new(|| {
     let tables = build(251, &v4, &v6).expect("fits");
     let class = |n: u32| Class {
         slot: slot::FIRST_CLASS + 2 * n,
-        mark: if n % 3 == 2 { n } else { 0 },
+        detail: if n % 3 == 2 { n } else { 0 },
         verdict: (n % 3) as u8,
         dscp: if n % 3 == 2 { n as u8 & 63 } else { DSCP_KEEP },
         _pad: [0; 2],
@@ -49,6 +49,8 @@ static POLICIES: LazyLock<[Compiled; 2]> = LazyLock::new(|| {
     let policy = |malformed_passes| Compiled {
         tables: tables.clone(),
         classes: (0..251).map(class).collect(),
+        steps: Vec::new(),
+        services: Vec::new(),
         malformed_passes,
     };
     [policy(false), policy(true)]
@@ -72,7 +74,7 @@ fn expected(policy: &Compiled, parsed: &Parsed) -> Outcome {
             Outcome {
                 verdict: Verdict::ALL[usize::from(class.verdict)],
                 slot: class.slot + family,
-                mark: class.mark,
+                mark: class.detail,
                 dscp: class.dscp,
                 header: packet.header,
             }

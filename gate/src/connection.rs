@@ -92,16 +92,16 @@ mod tests {
 
     #[test]
     fn what_opens_a_connection_or_has_none_is_not_asked_for() {
-        for (flags, asked) in [(0x02, false), (0xc2, false), (0x03, false), (0x12, true), (0x04, true), (0, true)] {
+        for (flags, asked) in
+            [(0x02, false), (0xc2, false), (0x03, false), (0x12, true), (0x04, true), (0, true)]
+        {
             let found = both(|source, destination| tcp(source, destination).flags(flags));
             assert_eq!(found.map(|found| found.is_some()), [asked; 2], "flags {flags:#x}");
         }
         assert_eq!(both(icmp), [None; 2]);
         let whole = [0; 32];
         let fragment = |offset, more| {
-            both(move |source, destination| {
-                udp(source, destination).payload(&whole).fragment(offset, more)
-            })
+            both(move |source, destination| udp(source, destination).payload(&whole).fragment(offset, more))
         };
         assert_eq!(fragment(0, true), [None; 2]);
         assert_eq!(fragment(1, false), [None; 2]);

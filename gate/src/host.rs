@@ -7,7 +7,8 @@ use octroi_abi::{Class, Constants, STEPS, Step, TABLE_PAD, Verdict};
 use crate::{
     connection,
     judge::{self, Generation, Outcome, judge},
-    packet::{Packet, Parsed, parse},
+    packet::{Packet, Parsed, Source, parse},
+    ramp::position,
     reject,
     rules::{self, Choice, World, choose},
     service::{Carried, Fit, Service},
@@ -66,6 +67,24 @@ impl Compiled {
         self.judge_in(frame, Circumstances::default()).outcome
     }
 
+    /// The number of the class that an IPv4 address belongs to.
+    #[must_use]
+    pub fn class_v4(&self, address: u32) -> u32 {
+        table::class_v4(&self.image(&self.tables.v4), self.tables.roots.v4, address)
+    }
+
+    /// The same for an IPv6 address, given as its halves.
+    #[must_use]
+    pub fn class_v6(&self, high: u64, low: u64) -> u32 {
+        table::class_v6(&self.image(&self.tables.v6), &self.tables.roots.v6, high, low)
+    }
+
+    /// The class with that number; where there is none, one that drops.
+    #[must_use]
+    pub fn class(&self, number: u32) -> Class {
+        self.classes.get(number as usize).copied().unwrap_or(judge::UNDEFINED)
+    }
+
     fn image<'a>(&self, image: &'a [u8]) -> Bytes<'a> {
         Bytes { image, wide: self.tables.wide }
     }
@@ -91,6 +110,7 @@ impl Compiled {
             malformed_pass: u32::from(self.malformed_passes),
             marks: u32::from(self.marks()),
             no_metadata: 0,
+            alone: 0,
             trace: 0,
         }
     }
@@ -129,19 +149,27 @@ struct Around<'a> {
     observed: RefCell<Vec<u32>>,
 }
 
+impl Around<'_> {
+    /// The packet in the frame; there is one wherever rules are asked.
+    fn packet(&self) -> Option<Packet> {
+        match parse(self.frame) {
+            Parsed::Ip(packet) => Some(packet),
+            _ => None,
+        }
+    }
+}
+
 impl Generation for Around<'_> {
     fn class_v4(&self, address: u32) -> u32 {
-        let tables = &self.compiled.tables;
-        table::class_v4(&self.compiled.image(&tables.v4), tables.roots.v4, address)
+        self.compiled.class_v4(address)
     }
 
     fn class_v6(&self, high: u64, low: u64) -> u32 {
-        let tables = &self.compiled.tables;
-        table::class_v6(&self.compiled.image(&tables.v6), &tables.roots.v6, high, low)
+        self.compiled.class_v6(high, low)
     }
 
     fn class(&self, number: u32) -> Class {
-        self.compiled.classes.get(number as usize).copied().unwrap_or(judge::UNDEFINED)
+        self.compiled.class(number)
     }
 
     fn step(&self, number: u32) -> Step {
@@ -149,7 +177,7 @@ impl Generation for Around<'_> {
     }
 
     fn choose(&self, packet: &Packet, first: u32, count: u32) -> Choice {
-        choose(self, first, count, packet, &transport(self.frame, packet))
+        choose(self, first, count, u32::from(matches!(packet.source, Source::V6 { .. })))
     }
 
     fn connected(&self, packet: &Packet) -> bool {
@@ -167,6 +195,14 @@ impl World for Around<'_> {
         Generation::step(self, number)
     }
 
+    fn carried(&self) -> Carried {
+        self.packet().map_or(Carried(0), |packet| Carried::of(&transport(self.frame, &packet)))
+    }
+
+    fn place(&self) -> u32 {
+        self.packet().map_or(0, |packet| position(packet.source))
+    }
+
     fn fits(&self, first: u32, count: u32, carried: Carried) -> Fit {
         let services = self.compiled.services.get(first as usize..).unwrap_or_default();
         services.iter().take(count as usize).fold(Fit::No, |fit, service| fit.or(service.fits(carried)))
@@ -181,10 +217,7 @@ impl World for Around<'_> {
     }
 
     fn connected(&self) -> bool {
-        match parse(self.frame) {
-            Parsed::Ip(packet) => Generation::connected(self, &packet),
-            _ => false,
-        }
+        self.packet().is_some_and(|packet| Generation::connected(self, &packet))
     }
 
     fn admits(&self, _limit: u32) -> bool {

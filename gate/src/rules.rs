@@ -7,16 +7,18 @@ use octroi_abi::{DSCP_KEEP, MAX_STEPS, Step, Verdict};
 
 use crate::{
     judge::{Outcome, verdict},
-    packet::{Packet, Source},
-    ramp::{Ramp, position},
+    ramp::Ramp,
     service::{Carried, Fit},
-    transport::Transport,
 };
 
 /// What is asked of the world around one packet: its generation's steps, the clock, this host's sockets.
 pub trait World {
     /// The step of that number; where there is none, one that drops.
     fn step(&self, number: u32) -> Step;
+    /// What the packet carries.
+    fn carried(&self) -> Carried;
+    /// The place of its source in all ramps: [`position`](crate::ramp::position).
+    fn place(&self) -> u32;
     /// What the packet says of `count` services from number `first` on.
     fn fits(&self, first: u32, count: u32, carried: Carried) -> Fit;
     /// Now, in nanoseconds since the Unix epoch.
@@ -91,18 +93,12 @@ impl Choice {
 }
 
 /// The first of `count` steps from number `first` on that decides about a packet. Those before it that match and only observe
-/// are counted. Where none decides, which no compiled class has, the packet falls to a step that drops.
+/// are counted. `family`: 0 for IPv4, 1 for IPv6. Where none decides, which no compiled class has, the packet falls to a step
+/// that drops.
 #[inline(always)]
-pub fn choose<W: World>(
-    world: &W,
-    first: u32,
-    count: u32,
-    packet: &Packet,
-    transport: &Transport,
-) -> Choice {
-    let carried = Carried::of(transport);
-    // 0: not asked yet.
-    let (mut now, mut place) = (0, u32::MAX);
+pub fn choose<W: World>(world: &W, first: u32, count: u32, family: u32) -> Choice {
+    // 0 and the highest number: not asked yet.
+    let (mut now, mut place, mut carried) = (0, u32::MAX, Carried(u32::MAX));
     for offset in 0..MAX_STEPS {
         if offset >= count {
             break;
@@ -121,19 +117,23 @@ pub fn choose<W: World>(
                 observes = true;
             } else if step.ramp != 0 {
                 if place == u32::MAX {
-                    place = position(packet.source);
+                    place = world.place();
                 }
                 observes |= !Ramp { from: step.from, step: step.ramp }.applies(place, now);
             }
         }
         let passes = step.verdict == Verdict::Pass as u8;
-        if step.services != 0 && !world.fits(step.service, step.services, carried).matches(passes) {
-            continue;
+        if step.services != 0 {
+            if carried.0 == u32::MAX {
+                carried = world.carried();
+            }
+            if !world.fits(step.service, step.services, carried).matches(passes) {
+                continue;
+            }
         }
         let limits = step.verdict == Verdict::Limit as u8;
         if observes {
             if step.observed != 0 && (!limits || !world.admits(step.detail)) {
-                let family = matches!(packet.source, Source::V6 { .. }) as u32;
                 world.observe(step.observed + family);
             }
             continue;

@@ -112,7 +112,7 @@ impl Kernel {
     /// When the kernel refuses the run.
     pub fn judge(&mut self, frame: &[u8]) -> (Judged, Vec<u8>) {
         let result = self.program.test_run(frame).unwrap_or_else(|error| panic!("{error}"));
-        (Judged { verdict: result.verdict(), slot: result.slot }, result.frame)
+        (Judged { verdict: result.verdict, slot: result.slot }, result.frame)
     }
 }
 

@@ -14,7 +14,7 @@ use octroi::{
     geoip::special::{self, Special},
     policy::decide::Location,
 };
-use octroi_gate::{corpus::build, judge::Generation};
+use octroi_gate::corpus::build;
 use octroi_tests::policy::Policy;
 
 /// All countries are told apart, and special-purpose space is judged by the rules too.

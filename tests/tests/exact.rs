@@ -6,7 +6,7 @@ use std::{net::IpAddr, time::Instant};
 
 use octroi::dataplane::ProgramOptions;
 use octroi_abi::{Class, DSCP_KEEP, Verdict, slot};
-use octroi_gate::{corpus::build::udp, host::Compiled, judge::Generation, table::builder::build};
+use octroi_gate::{corpus::build::udp, host::Compiled, table::builder::build};
 use octroi_tests::policy::Kernel;
 
 /// splitmix64: the same table on every run.
@@ -128,13 +128,18 @@ impl Synthetic {
         );
         let class = |class| Class {
             slot: slot_of(class),
-            mark: 0,
+            detail: 0,
             verdict: if class % 2 == 0 { Verdict::Pass } else { Verdict::Drop } as u8,
             dscp: DSCP_KEEP,
             _pad: [0; 2],
         };
-        let compiled =
-            Compiled { tables, classes: (0..classes).map(class).collect(), malformed_passes: false };
+        let compiled = Compiled {
+            tables,
+            classes: (0..classes).map(class).collect(),
+            steps: Vec::new(),
+            services: Vec::new(),
+            malformed_passes: false,
+        };
         Self { v4, v6, compiled }
     }
 

@@ -22,12 +22,18 @@ fn large() -> Compiled {
     let tables = build(200, &v4, &v6).expect("fits");
     let class = |number: u32| Class {
         slot: slot::FIRST_CLASS + 2 * number,
-        mark: 0,
+        detail: 0,
         verdict: Verdict::Drop as u8,
         dscp: DSCP_KEEP,
         _pad: [0; 2],
     };
-    Compiled { tables, classes: (0..200).map(class).collect(), malformed_passes: false }
+    Compiled {
+        tables,
+        classes: (0..200).map(class).collect(),
+        steps: Vec::new(),
+        services: Vec::new(),
+        malformed_passes: false,
+    }
 }
 
 fn agree(compiled: &Compiled, addresses: impl Iterator<Item = IpAddr>) -> usize {

@@ -12,7 +12,7 @@ use crate::{
         engine::{database_status, tables},
         status::{DatabaseStatus, Tables},
     },
-    policy::{Databases, compile::compile, slots::Slots},
+    policy::{Databases, compile::compile, slots::Slots, window::Stage},
 };
 
 /// What `check --json` prints.
@@ -58,17 +58,18 @@ pub fn run(args: &ReadArgs) -> Result<(), Failure> {
         }
         warnings.extend(database.notes.iter().map(|note| format!("{}: {note}", database.origin)));
     }
+    let now = crate::time::now_ns();
     let rule = |rule: &crate::config::Rule| Rule {
         name: rule.name.clone(),
         action: rule.action.as_str().into(),
-        stage: if rule.observe { "observe" } else { "enforce" },
+        stage: Stage::of(rule, now).as_str(),
         note: rule.note.clone(),
     };
     let report = Report {
         rules: config.rules.iter().map(rule).collect(),
         interfaces: config.interfaces.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
         tables: tables(databases.country.networks, &compilation),
-        classes: compilation.outcomes.len(),
+        classes: compilation.compiled.classes.len(),
         databases: databases.all().map(database_status).to_vec(),
         warnings,
     };

@@ -4,6 +4,8 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::time;
+
 /// Drops, tags or passes packets at a network interface by the country and network they come from.
 #[derive(Parser, Debug)]
 #[command(
@@ -78,6 +80,13 @@ pub struct ExplainArgs {
     /// The source address (IPv4-mapped ones, `::ffff:192.0.2.1`, are read as IPv4), or `-` to read addresses from standard input, one a line, and answer one line each.
     #[arg(value_parser = parse_addresses)]
     pub address: Addresses,
+    /// What the packets are for: tcp/443, udp/53, icmp, or a protocol number. Without it, a rule about services counts as
+    /// matching, and says which.
+    #[arg(long, value_name = "PROTOCOL/PORT", value_parser = parse_port)]
+    pub port: Option<(u8, Option<u16>)>,
+    /// When: RFC 3339, such as 2026-07-09T00:00:00Z. Without it, now.
+    #[arg(long, value_name = "TIME", value_parser = time::parse_ns)]
+    pub at: Option<u64>,
     /// Ask the running daemon: the policy and the databases that it has loaded, whatever the files hold by now.
     #[arg(long)]
     pub live: bool,
@@ -104,6 +113,32 @@ fn parse_addresses(text: &str) -> Result<Addresses, String> {
         .map_err(|_| "expected an IPv4 or IPv6 address, or -".into())
 }
 
+/// A protocol, and the destination port where it has ports.
+fn parse_port(text: &str) -> Result<(u8, Option<u16>), String> {
+    let (protocol, port) = match text.split_once('/') {
+        Some((protocol, port)) => (protocol, Some(port)),
+        None => (text, None),
+    };
+    let number = match protocol {
+        "tcp" => 6,
+        "udp" => 17,
+        "icmp" => 1,
+        other => other
+            .parse()
+            .map_err(|_| format!("{other:?} is no protocol: tcp, udp, icmp or a number to 255"))?,
+    };
+    let has_ports = matches!(number, 6 | 17);
+    match port {
+        None if has_ports => Err(format!("{text} has no port; write {text}/443")),
+        None => Ok((number, None)),
+        Some(_) if !has_ports => Err(format!("{protocol} has no ports; write {protocol}")),
+        Some(port) => match port.parse() {
+            Ok(port) if port != 0 => Ok((number, Some(port))),
+            _ => Err(format!("{port:?} is no port: 1 to 65535")),
+        },
+    }
+}
+
 /// Arguments of `replay`.
 #[derive(Args, Debug)]
 pub struct ReplayArgs {
@@ -112,6 +147,9 @@ pub struct ReplayArgs {
     /// Configuration, and how to print: with --json, one object a packet.
     #[command(flatten)]
     pub read: ReadArgs,
+    /// When they come: RFC 3339, such as 2026-07-09T00:00:00Z. Without it, now.
+    #[arg(long, value_name = "TIME", value_parser = time::parse_ns)]
+    pub at: Option<u64>,
     /// What judges the packets; by default the kernel where that is permitted.
     #[arg(long)]
     pub engine: Option<EngineKind>,

@@ -20,7 +20,9 @@ use crate::{
     policy::{
         Databases,
         explain::{Brief, Explainer, Explanation},
+        walk::Question,
     },
+    time,
 };
 
 /// Runs the command.
@@ -29,13 +31,14 @@ use crate::{
 /// When the configuration or a database is invalid, a line is not an address, or the daemon does not answer or cannot
 /// tell.
 pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
+    let question = Question { service: args.port, at: args.at.unwrap_or_else(time::now_ns) };
     if args.live {
         // Of the file, only where the socket is: it may hold another policy by now, or none.
-        return answer(&Daemon(&args.read.config), args);
+        return answer(&Daemon(&args.read.config, question), args);
     }
     let config = Config::load(&args.read.config.config)?;
     let databases = Databases::open(&config)?;
-    answer(&Explainer::new(&config, &databases), args)
+    answer(&Explainer::new(&config, &databases, question).map_err(Failure::config)?, args)
 }
 
 /// Who explains.
@@ -56,18 +59,18 @@ impl Source for Explainer<'_> {
 }
 
 /// The daemon that runs with this configuration.
-struct Daemon<'a>(&'a ConfigArg);
+struct Daemon<'a>(&'a ConfigArg, Question);
 
 impl Source for Daemon<'_> {
     fn explanations(&self, addresses: &[IpAddr]) -> Result<Vec<Explanation>, Failure> {
-        match request(self.0, Request::Explain { addresses: addresses.to_vec() })? {
+        match request(self.0, Request::Explain { addresses: addresses.to_vec(), question: self.1 })? {
             Reply::Explained { explanations } => Ok(explanations),
             other => Err(unexpected(other)),
         }
     }
 
     fn briefs(&self, addresses: &[IpAddr]) -> Result<Vec<Brief>, Failure> {
-        match request(self.0, Request::ExplainBriefly { addresses: addresses.to_vec() })? {
+        match request(self.0, Request::ExplainBriefly { addresses: addresses.to_vec(), question: self.1 })? {
             Reply::ExplainedBriefly { briefs } => Ok(briefs),
             other => Err(unexpected(other)),
         }

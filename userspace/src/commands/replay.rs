@@ -7,9 +7,10 @@ use std::{
     net::IpAddr,
 };
 
-use octroi_abi::{Counter, Verdict, slot};
+use octroi_abi::{Counter, slot};
 use octroi_gate::{
-    host::Compiled,
+    host::{Circumstances, Compiled, Judged},
+    judge::Outcome,
     packet::{Packet, Parsed, Source, parse},
 };
 use serde::Serialize;
@@ -54,16 +55,17 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let mut compilation = compile(&config, &databases).map_err(Failure::config)?;
     let mut slots = Slots::new();
     compilation.assign(&mut slots, &[], |_| Counter::default()).map_err(Failure::config)?;
-    let mut judge = Judge::new(args.engine, &config, compilation.compiled)?;
+    let at = args.at.unwrap_or_else(crate::time::now_ns);
+    let mut judge = Judge::new(args.engine, &config, compilation.compiled, at)?;
     let mut report = Report::default();
     let mut output = BufWriter::new(io::stdout().lock());
     let mut number = 0;
     let mut cut = Cut::default();
     let all = packets(&args.capture, |captured| {
         number += 1;
-        let (slot, verdict) = judge.judge(captured.frame)?;
-        cut.add(&captured, slot);
-        let line = line(number, &captured, slot, verdict, &slots);
+        let judged = judge.judge(captured.frame)?;
+        cut.add(&captured, judged.outcome.slot);
+        let line = line(number, &captured, &judged, &slots);
         if args.read.json {
             output.write_all((serde_json::to_string(&line)? + "\n").as_bytes())?;
         } else {
@@ -116,9 +118,11 @@ impl Cut {
 }
 
 /// What judges: the kernel's program, or the same code here.
-enum Judge {
-    Kernel { program: Box<Program>, host: Compiled },
-    Host(Compiled),
+struct Judge {
+    host: Compiled,
+    /// The program, where it judges.
+    kernel: Option<Box<Program>>,
+    around: Circumstances,
 }
 
 /// The kernel does not take shorter frames for a test run (ETH_HLEN).
@@ -127,57 +131,54 @@ const SHORTEST: usize = 14;
 const LONGEST: usize = 3000;
 
 impl Judge {
-    fn new(engine: Option<EngineKind>, config: &Config, compiled: Compiled) -> Result<Self, Failure> {
+    /// `now`: when the packets come, in nanoseconds since the Unix epoch.
+    fn new(engine: Option<EngineKind>, config: &Config, host: Compiled, now: u64) -> Result<Self, Failure> {
+        let around = Circumstances { now, ..Circumstances::default() };
         if engine == Some(EngineKind::Host) {
-            return Ok(Self::Host(compiled));
+            return Ok(Self { host, kernel: None, around });
         }
-        let options = ProgramOptions { trace: true, ..ProgramOptions::default() };
+        let options = ProgramOptions { trace: true, alone: true, ..ProgramOptions::default() };
         // On the same BPF file system as a daemon's pins, but not among them: they may be another user's.
         let pins = &config.control.pins;
         let loaded = Scratch::apart(pins.parent().unwrap_or(pins))
             .map_err(Failure::from)
-            .and_then(|scratch| Ok(Program::load(&scratch, &compiled, None, options)?));
+            .and_then(|scratch| Ok(Program::load(&scratch, &host, None, options)?));
         match loaded {
-            Ok((program, _)) => Ok(Self::Kernel { program: Box::new(program), host: compiled }),
+            Ok((program, _)) => Ok(Self { host, kernel: Some(Box::new(program)), around }),
             // Without privilege there is no kernel engine, and the host's gives the same answers.
             Err(error) if engine.is_none() => {
                 note(&format!("the host engine judges, since the kernel's is not to be had: {error}"));
-                Ok(Self::Host(compiled))
+                Ok(Self { host, kernel: None, around })
             }
             Err(error) => Err(error),
         }
     }
 
     const fn name(&self) -> &'static str {
-        match self {
-            Self::Kernel { .. } => "kernel",
-            Self::Host(_) => "host",
-        }
+        if self.kernel.is_some() { "kernel" } else { "host" }
     }
 
-    /// The slot and the verdict of a frame.
-    fn judge(&mut self, frame: &[u8]) -> anyhow::Result<(u32, Verdict)> {
-        let by_host = |host: &Compiled, frame: &[u8]| {
-            let outcome = host.judge(frame);
-            (outcome.slot, outcome.verdict)
-        };
-        let (program, host) = match self {
-            Self::Kernel { program, host } => (program, host),
-            Self::Host(host) => return Ok(by_host(host, frame)),
-        };
+    /// What becomes of a frame. What rules observed, the host tells: the kernel only counts it.
+    fn judge(&mut self, frame: &[u8]) -> anyhow::Result<Judged> {
+        let mut judged = self.host.judge_in(frame, self.around);
+        let Some(program) = &mut self.kernel else { return Ok(judged) };
         let head = &frame[..frame.len().min(LONGEST)];
         // Headers that go on behind what the kernel takes decide too: the engines never differ.
-        let decided_behind = head.len() < frame.len() && by_host(host, head) != by_host(host, frame);
+        let decided_behind = head.len() < frame.len() && self.host.judge_in(head, self.around) != judged;
         if frame.len() < SHORTEST || decided_behind {
-            return Ok(by_host(host, frame));
+            return Ok(judged);
         }
+        program.set_now(self.around.now);
         let result = program.test_run(head).map_err(|error| anyhow::anyhow!(error.to_string()))?;
-        Ok((result.slot, result.verdict()))
+        (judged.outcome.slot, judged.outcome.verdict) = (result.slot, result.verdict);
+        Ok(judged)
     }
 }
 
-fn line<'a>(packet: u64, captured: &Captured<'_>, slot: u32, verdict: Verdict, slots: &'a Slots) -> Line<'a> {
+fn line<'a>(packet: u64, captured: &Captured<'_>, judged: &Judged, slots: &'a Slots) -> Line<'a> {
+    let Outcome { slot, verdict, .. } = judged.outcome;
     let outcome = slots.outcome(slot);
+    let all = judged.observed.iter().filter_map(|&slot| slots.outcome(slot)).chain(outcome);
     let (source, protocol, port) = match parse(captured.frame) {
         Parsed::Ip(Packet { source: Source::V4(source), protocol, destination_port, .. }) => {
             (Some(IpAddr::V4(source.into())), protocol, destination_port)
@@ -203,9 +204,7 @@ fn line<'a>(packet: u64, captured: &Captured<'_>, slot: u32, verdict: Verdict, s
             slot::MALFORMED => Some("malformed"),
             _ => None,
         },
-        observed: outcome
-            .map(|outcome| outcome.observed.iter().map(|(rule, _)| rule.as_str()).collect())
-            .unwrap_or_default(),
+        observed: all.flat_map(|outcome| outcome.observed.iter().map(|(rule, _)| rule.as_str())).collect(),
     }
 }
 

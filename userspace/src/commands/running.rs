@@ -127,7 +127,8 @@ fn text(status: &Status) -> String {
     }
     for rule in &status.rules {
         let note = rule.note.as_ref().map(|note| format!("  # {}", shown(note))).unwrap_or_default();
-        let counts = format!("{} packets, {} bytes", rule.packets, rule.bytes);
+        let next = rule.next_change.as_ref().map(|time| format!(", until {time}")).unwrap_or_default();
+        let counts = format!("{} packets, {} bytes{next}", rule.packets, rule.bytes);
         line("rule", format!("{:<24} {:<5} {:<8} {counts}{note}", rule.name, rule.action, rule.stage));
     }
     for database in &status.databases {

@@ -20,7 +20,10 @@ use tokio::{
 use super::{Event, engine::Engine, status::Status};
 use crate::{
     Failure,
-    policy::explain::{Brief, Explanation},
+    policy::{
+        explain::{Brief, Explanation},
+        walk::Question,
+    },
 };
 
 /// What may be asked.
@@ -35,11 +38,15 @@ pub enum Request {
     Explain {
         /// The sources.
         addresses: Vec<IpAddr>,
+        /// What is asked about them.
+        question: Question,
     },
     /// `octroi explain - --live`, without the reasons.
     ExplainBriefly {
         /// The sources.
         addresses: Vec<IpAddr>,
+        /// What is asked about them.
+        question: Question,
     },
 }
 
@@ -179,13 +186,14 @@ async fn answer(mut stream: UnixStream, engine: Arc<Engine>, events: mpsc::Sende
                 _ => failed("the daemon is about to end".into()),
             }
         }
-        Ok(Request::Explain { addresses }) => {
-            let explain = move || engine.explain(&addresses, |explainer, one| explainer.explain(one));
+        Ok(Request::Explain { addresses, question }) => {
+            let explain =
+                move || engine.explain(&addresses, question, |explainer, one| explainer.explain(one));
             let result = tokio::task::spawn_blocking(explain).await.map_err(io::Error::other)?;
             Reply::new(result, |explanations| Reply::Explained { explanations })
         }
-        Ok(Request::ExplainBriefly { addresses }) => {
-            let explain = move || engine.explain(&addresses, |explainer, one| explainer.brief(one));
+        Ok(Request::ExplainBriefly { addresses, question }) => {
+            let explain = move || engine.explain(&addresses, question, |explainer, one| explainer.brief(one));
             let result = tokio::task::spawn_blocking(explain).await.map_err(io::Error::other)?;
             Reply::new(result, |briefs| Reply::ExplainedBriefly { briefs })
         }

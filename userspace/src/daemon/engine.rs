@@ -26,6 +26,7 @@ use crate::{
         Originals,
         compile::{Compilation, classify},
         slots::{Outcome, Slots},
+        window::{self, Stage},
     },
     time,
 };
@@ -50,6 +51,7 @@ pub(super) struct Live {
     pub(super) dataplane: Dataplane,
     pub(super) slots: Slots,
     outcomes: Vec<Outcome>,
+    classes: usize,
     tables: Tables,
     databases: Vec<DatabaseStatus>,
     pub(super) generation: u64,
@@ -80,7 +82,7 @@ impl Candidate {
         dataplane::prepare();
         let originals = Originals::open(&config)?;
         let databases = originals.read()?;
-        let classified = classify(&config, &databases).map_err(Failure::config)?;
+        let classified = classify(&config, &databases, Some(time::now_ns())).map_err(Failure::config)?;
         let networks = databases.country.networks;
         let statuses = databases.all().map(database_status).to_vec();
         let compilation = classified.build_last(&config, databases).map_err(Failure::config)?;
@@ -115,6 +117,7 @@ impl Engine {
             dataplane,
             slots,
             outcomes: candidate.compilation.outcomes,
+            classes: candidate.compilation.compiled.classes.len(),
             tables: candidate.tables,
             databases: candidate.databases,
             generation: 1,
@@ -182,6 +185,7 @@ impl Engine {
             .map_err(Failure::config)?;
         live.dataplane.replace(&candidate.compilation.compiled)?;
         let warnings = restart_needed(&live.in_force, &candidate.config);
+        live.classes = candidate.compilation.compiled.classes.len();
         live.outcomes = candidate.compilation.outcomes;
         live.databases = candidate.databases;
         live.tables = candidate.tables;
@@ -201,6 +205,11 @@ impl Engine {
     pub fn follow_interfaces(&self) -> Result<(), Failure> {
         let mut live = self.live();
         live.follow_interfaces()
+    }
+
+    /// Tells the gate what time it is: somebody has set the clock.
+    pub fn set_clock(&self) {
+        self.live().dataplane.set_clock();
     }
 
     /// The daemon's account of itself.
@@ -309,6 +318,7 @@ impl Live {
     }
 
     fn status(&self, totals: &Totals) -> Status {
+        let now = time::now_ns();
         let rules = self.config.rules.iter().map(|rule| {
             let mut count = Counter::default();
             for (_, one) in totals.rules.iter().filter(|((name, _), _)| *name == rule.name) {
@@ -318,7 +328,9 @@ impl Live {
             RuleStatus {
                 name: rule.name.clone(),
                 action: rule.action.as_str().into(),
-                stage: if rule.observe { "observe" } else { "enforce" }.into(),
+                stage: Stage::of(rule, now).as_str().into(),
+                next_change: window::next_change(rule, now).map(time::text_ns),
+                next_change_seconds: window::next_change(rule, now).map(|time| time / 1_000_000_000),
                 packets: count.packets,
                 bytes: count.bytes,
                 note: rule.note.clone(),
@@ -344,7 +356,7 @@ impl Live {
             interfaces: filtered.chain(unfiltered).collect(),
             rules: rules.collect(),
             tables: self.tables,
-            classes: self.outcomes.len(),
+            classes: self.classes,
             databases: self.databases.clone(),
             last_reload: self.last_reload.clone(),
             last_success: self.last_success,

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     Failure,
-    policy::{explain::Explainer, slots::Outcome},
+    policy::{explain::Explainer, slots::Outcome, walk::Question},
+    time,
 };
 
 /// How often an explanation starts again because of a reload in between.
@@ -31,11 +32,12 @@ impl Engine {
     pub fn explain<T>(
         &self,
         addresses: &[IpAddr],
+        question: Question,
         explain: impl Fn(&Explainer<'_>, IpAddr) -> T,
     ) -> Result<Vec<T>, Failure> {
         // Whoever panicked with the lock held left nothing behind it.
         let _alone = self.explaining.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = (0..ATTEMPTS).find_map(|_| self.try_explain(addresses, &explain).transpose());
+        let result = (0..ATTEMPTS).find_map(|_| self.try_explain(addresses, question, &explain).transpose());
         memory::give_back();
         result.unwrap_or_else(|| {
             Err(anyhow::anyhow!(
@@ -49,6 +51,7 @@ impl Engine {
     fn try_explain<T>(
         &self,
         addresses: &[IpAddr],
+        question: Question,
         explain: impl Fn(&Explainer<'_>, IpAddr) -> T,
     ) -> Result<Option<Vec<T>>, Failure> {
         let (config, originals, generation) = {
@@ -57,7 +60,10 @@ impl Engine {
         };
         // Without the lock: it takes a while, and counters are scraped meanwhile.
         let databases = originals.read();
-        let explainer = databases.as_ref().map(|databases| Explainer::new(&config, databases));
+        let explainer = match &databases {
+            Ok(databases) => Ok(Explainer::new(&config, databases, question).map_err(Failure::config)?),
+            Err(error) => Err(error),
+        };
         let mut live = self.live();
         if live.generation != generation {
             return Ok(None);
@@ -77,7 +83,7 @@ impl Engine {
         };
         let mut answers = Vec::with_capacity(addresses.len());
         for &address in addresses {
-            let expected = explainer.outcome(address);
+            let expected = explainer.outcome(address, probe());
             let held = live.held(address)?;
             if *held != expected {
                 return Err(anyhow::anyhow!(
@@ -94,13 +100,19 @@ impl Engine {
     }
 }
 
+/// What a probe asks: it is a UDP packet to port 443.
+fn probe() -> Question {
+    Question { service: Some((17, Some(443))), at: time::now_ns() }
+}
+
 impl Live {
     /// What the kernel would count a packet from that source as.
     fn held(&mut self, source: IpAddr) -> Result<&Outcome, Failure> {
         let here: IpAddr =
             if source.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
         let probed = self.dataplane.probe(&udp(source, here).frame())?;
-        let outcome = self.slots.outcome(probed.slot).filter(|outcome| outcome.verdict == probed.verdict);
+        let outcome =
+            self.slots.outcome(probed.slot).filter(|outcome| outcome.verdict == Some(probed.verdict));
         outcome.ok_or_else(|| {
             anyhow::anyhow!(
                 "explain {source}: the kernel says {} and counts in slot {}, which stands for something else; that is a \
@@ -118,5 +130,9 @@ fn spell(outcome: &Outcome) -> String {
     let observed: Vec<&str> = outcome.observed.iter().map(|(rule, _)| rule.as_str()).collect();
     let observed =
         if observed.is_empty() { String::new() } else { format!(", observed by {}", observed.join(", ")) };
-    format!("{} by {rule}, country {}{observed}", outcome.verdict.as_str(), outcome.location)
+    format!(
+        "{} by {rule}, country {}{observed}",
+        outcome.verdict.map_or("nothing", |verdict| verdict.as_str()),
+        outcome.location
+    )
 }

@@ -20,7 +20,11 @@ use tokio::{
 };
 
 use self::engine::{Candidate, Engine};
-use crate::{Failure, dataplane::ProgramOptions, metrics};
+use crate::{
+    Failure,
+    dataplane::{ProgramOptions, clock::Settings},
+    metrics,
+};
 
 /// Everything that can happen to a running daemon.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub enum Event {
     Reload(Option<oneshot::Sender<control::Reply>>),
     /// An interface appeared, vanished or changed, or it is time to look again.
     Interfaces,
+    /// Somebody set the clock.
+    ClockSet,
     /// SIGTERM or SIGINT.
     Terminate,
 }
@@ -96,6 +102,10 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
                 Ok(()) => service::status(&engine.summary()),
                 Err(error) => tracing::error!(%error, "follow interfaces"),
             },
+            Event::ClockSet => {
+                tracing::warn!("the clock was set: rules with times follow it");
+                engine.set_clock();
+            }
             Event::Terminate => break,
         }
     }
@@ -131,6 +141,12 @@ fn listen(events: &mpsc::Sender<Event>) -> Result<(), Failure> {
             async move { while signals.recv().await.is_some() && events.send(event()).await.is_ok() {} },
         );
     }
+    let clock =
+        Settings::listen().map_err(|error| anyhow::anyhow!("listen for settings of the clock: {error}"))?;
+    let settings = events.clone();
+    tokio::spawn(async move {
+        while clock.next().await.is_ok() && settings.send(Event::ClockSet).await.is_ok() {}
+    });
     let mut changes = crate::dataplane::interfaces::Changes::listen()
         .map_err(|error| anyhow::anyhow!("listen for interface changes: {error}"))?;
     let events = events.clone();

@@ -54,8 +54,14 @@ pub struct RuleStatus {
     pub name: String,
     /// Its action.
     pub action: String,
-    /// `observe` or `enforce`.
+    /// `observe`, `ramp`, `enforce` or `expired`.
     pub stage: String,
+    /// When it changes next, RFC 3339; none: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_change: Option<String>,
+    /// The same, in Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_change_seconds: Option<u64>,
     /// Packets that it decided, or would have.
     pub packets: u64,
     /// Bytes of those packets.

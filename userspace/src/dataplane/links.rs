@@ -214,6 +214,11 @@ impl Dataplane {
         }
     }
 
+    /// Tells the running generation what time it is, where somebody has set the clock.
+    pub fn set_clock(&mut self) {
+        self.current.set_epoch(super::clock::epoch());
+    }
+
     /// How the running generation judges a frame of at least 14 bytes: what the kernel holds, without a count.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 mod attach;
 pub mod bpffs;
+pub mod clock;
 pub mod counters;
 mod detach;
 mod filters;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use aya::{Btf, Ebpf, EbpfLoader, maps::MapData};
-use octroi_abi::{Class, Constants, Notes, TABLE_PAD, TABLE_PART, name};
-use octroi_gate::host::Compiled;
+use octroi_abi::{Class, Constants, Notes, Step, TABLE_PAD, TABLE_PART, name};
+use octroi_gate::{host::Compiled, service::Service};
 
 use super::{
     DataplaneError,
@@ -66,7 +66,13 @@ impl Object {
                 data.push(Data::new(parts, UNUSED, UNUSED.len())?);
             }
         }
-        let own: [(&str, &[u8]); 2] = [(name::CLASSES, &classes), (name::NOTES, &[0; size_of::<Notes>()])];
+        let (steps, services) = (bytes_of_steps(&compiled.steps), bytes_of_services(&compiled.services));
+        let own: [(&str, &[u8]); 4] = [
+            (name::CLASSES, &classes),
+            (name::STEPS, &steps),
+            (name::SERVICES, &services),
+            (name::NOTES, &[0; size_of::<Notes>()]),
+        ];
         for &(section, bytes) in own.iter().chain(more) {
             data.push(Data::new(section, bytes, bytes.len())?);
         }
@@ -184,12 +190,45 @@ fn bytes_of_classes(classes: &[Class]) -> Vec<u8> {
     let one = |class: &Class| {
         let mut bytes = [0; size_of::<Class>()];
         bytes[0..4].copy_from_slice(&class.slot.to_ne_bytes());
-        bytes[4..8].copy_from_slice(&class.mark.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&class.detail.to_ne_bytes());
         bytes[8] = class.verdict;
         bytes[9] = class.dscp;
         bytes
     };
     classes.iter().flat_map(one).collect()
+}
+
+/// At least one, since no map is empty.
+fn bytes_of_steps(steps: &[Step]) -> Vec<u8> {
+    let one = |step: &Step| {
+        let Step {
+            from, ramp, until, slot, observed, connected, otherwise, service, services, detail, ..
+        } = *step;
+        let mut bytes = [0; size_of::<Step>()];
+        for (place, long) in bytes[..24].chunks_exact_mut(8).zip([from, ramp, until]) {
+            place.copy_from_slice(&long.to_ne_bytes());
+        }
+        let words = [slot, observed, connected, otherwise, service, services, detail];
+        for (place, word) in bytes[24..52].chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes[52..55].copy_from_slice(&[step.verdict, step.dscp, step.observes]);
+        bytes
+    };
+    let mut bytes: Vec<u8> = steps.iter().flat_map(one).collect();
+    bytes.resize(bytes.len().max(size_of::<Step>()), 0);
+    bytes
+}
+
+/// At least one, as well.
+fn bytes_of_services(services: &[Service]) -> Vec<u8> {
+    let one = |service: &Service| {
+        let [low, high] = [service.low, service.high].map(u16::to_ne_bytes);
+        [low[0], low[1], high[0], high[1], service.protocol, 0, 0, 0]
+    };
+    let mut bytes: Vec<u8> = services.iter().flat_map(one).collect();
+    bytes.resize(bytes.len().max(size_of::<Service>()), 0);
+    bytes
 }
 
 fn bytes_of_constants(constants: &Constants) -> Vec<u8> {
@@ -202,10 +241,13 @@ fn bytes_of_constants(constants: &Constants) -> Vec<u8> {
         limit_v4,
         limit_v6,
         last_class,
+        steps,
+        services,
         parts,
         malformed_pass,
         marks,
         no_metadata,
+        alone,
         trace,
     } = *constants;
     [
@@ -217,10 +259,13 @@ fn bytes_of_constants(constants: &Constants) -> Vec<u8> {
         limit_v4,
         limit_v6,
         last_class,
+        steps,
+        services,
         parts,
         malformed_pass,
         marks,
         no_metadata,
+        alone,
         trace,
     ]
     .iter()

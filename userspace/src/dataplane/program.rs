@@ -9,7 +9,7 @@ use aya::{
 use octroi_abi::{Constants, Notes, Verdict, name};
 use octroi_gate::host::Compiled;
 
-use super::{DataplaneError, bpffs::Scratch, counters::Counters, object::Object, sys::Mapped};
+use super::{DataplaneError, bpffs::Scratch, clock, counters::Counters, object::Object, sys::Mapped};
 
 /// The eBPF object, built by `cargo xtask build`.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/octroi.bpf.o"));
@@ -21,6 +21,8 @@ pub struct ProgramOptions {
     pub no_metadata: bool,
     /// Load the tables in parts, as on kernels before 6.0 that have no map value as large.
     pub parts: bool,
+    /// Without sockets and buckets: the packets are not this host's.
+    pub alone: bool,
     /// Note the slot of each packet, for test runs.
     pub trace: bool,
 }
@@ -40,8 +42,8 @@ pub struct TestResult {
     pub action: u32,
     /// The slot it was counted in; only with [`ProgramOptions::trace`].
     pub slot: u32,
-    /// Whether the program came to tag it; only with [`ProgramOptions::trace`].
-    pub tagged: bool,
+    /// What the program decided; only with [`ProgramOptions::trace`].
+    pub verdict: Verdict,
     /// The frame afterwards.
     pub frame: Vec<u8>,
 }
@@ -53,19 +55,6 @@ pub struct Probed {
     pub slot: u32,
     /// What would happen to it.
     pub verdict: Verdict,
-}
-
-impl TestResult {
-    /// The verdict that the program's action stands for.
-    #[must_use]
-    pub const fn verdict(&self) -> Verdict {
-        const XDP_PASS: u32 = 2;
-        match (self.action, self.tagged) {
-            (XDP_PASS, false) => Verdict::Pass,
-            (XDP_PASS, true) => Verdict::Tag,
-            _ => Verdict::Drop,
-        }
-    }
 }
 
 impl Program {
@@ -83,6 +72,7 @@ impl Program {
         let constants = Constants {
             no_metadata: u32::from(options.no_metadata),
             parts: u32::from(options.parts),
+            alone: u32::from(options.alone),
             trace: u32::from(options.trace),
             ..compiled.constants()
         };
@@ -96,8 +86,8 @@ impl Program {
                 ebpf.take_map(name::COUNTERS).ok_or(DataplaneError::Missing { name: name::COUNTERS })?,
             )),
         };
-        let marks = compiled.classes.iter().any(|class| class.mark != 0);
-        let mut program = Self { ebpf, marks, notes };
+        let mut program = Self { ebpf, marks: compiled.marks(), notes };
+        program.set_epoch(clock::epoch());
         program.load_programs()?;
         Ok((program, new_counters))
     }
@@ -132,6 +122,16 @@ impl Program {
         self.notes.write_at(at, &u32::from(refused).to_ne_bytes());
     }
 
+    /// Tells this generation what time it is: see [`clock::epoch`].
+    pub fn set_epoch(&mut self, epoch: u64) {
+        self.notes.write_u64(std::mem::offset_of!(Notes, epoch), epoch);
+    }
+
+    /// Makes it believe that it is `now`, in nanoseconds since the Unix epoch; from then on its clock goes on.
+    pub fn set_now(&mut self, now: u64) {
+        self.set_epoch(now.wrapping_sub(clock::since_boot()));
+    }
+
     /// The gate, loaded: for frames in one buffer or, because of a large MTU, for fragments.
     pub(super) fn gate(&mut self, frags: bool) -> Result<&mut Xdp, DataplaneError> {
         self.loaded(if frags { name::XDP_FRAGS_PROGRAM } else { name::XDP_PROGRAM })
@@ -162,7 +162,7 @@ impl Program {
         let result = test_run(self.gate(false)?, frame, Some(&mut out), 1)?;
         out.truncate(result.data_size_out as usize);
         let Probed { slot, verdict } = self.noted();
-        Ok(TestResult { action: result.return_value, slot, tagged: verdict == Verdict::Tag, frame: out })
+        Ok(TestResult { action: result.return_value, slot, verdict, frame: out })
     }
 
     /// Runs the XDP program `repeat` times on one frame; the kernel's figure for the time of one run.

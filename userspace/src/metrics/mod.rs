@@ -31,6 +31,8 @@ pub const fn would(verdict: Verdict) -> &'static str {
         Verdict::Pass => "would_pass",
         Verdict::Drop => "would_drop",
         Verdict::Tag => "would_tag",
+        Verdict::Reject => "would_reject",
+        Verdict::Limit => "would_limit",
     }
 }
 
@@ -50,10 +52,12 @@ impl Totals {
             if count.packets == 0 {
                 continue;
             }
-            let key = (outcome.location.to_string(), family, outcome.verdict.as_str());
-            add(self.sources.entry(key).or_default(), count);
-            if let Some(rule) = &outcome.rule {
-                add(self.rules.entry((rule.clone(), outcome.verdict.as_str())).or_default(), count);
+            if let Some(verdict) = outcome.verdict {
+                let key = (outcome.location.to_string(), family, verdict.as_str());
+                add(self.sources.entry(key).or_default(), count);
+                if let Some(rule) = &outcome.rule {
+                    add(self.rules.entry((rule.clone(), verdict.as_str())).or_default(), count);
+                }
             }
             for (rule, verdict) in &outcome.observed {
                 add(self.rules.entry((rule.clone(), would(*verdict))).or_default(), count);
@@ -121,6 +125,14 @@ fn families(status: &Status, totals: &Totals, other: &[(&'static str, Counter)])
             "octroi_rule_stage",
             "The stage that each rule is in; 1 for the current one.",
             status.rules.iter().map(|rule| (vec![("rule", &*rule.name), ("stage", &*rule.stage)], 1.0)),
+        ),
+        gauge(
+            "octroi_rule_next_change_timestamp_seconds",
+            "When a rule's stage changes next; rules that stay as they are have none.",
+            status
+                .rules
+                .iter()
+                .filter_map(|rule| Some((vec![("rule", &*rule.name)], rule.next_change_seconds? as f64))),
         ),
         gauge(
             "octroi_generation",

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use octroi_abi::{Class, Counter};
+use octroi_abi::{Counter, STEPS, Verdict};
 use octroi_gate::{
     host::Compiled,
     table::builder::{TableError, build},
@@ -10,25 +10,38 @@ use octroi_gate::{
 
 use super::{
     Databases,
-    decide::{Decision, Subject, decide},
+    decide::{Chain, Location, Subject, chain},
     layers::{Facts, Family, Layers},
     sets::Memberships,
     slots::{Outcome, Slots, TooManyOutcomes},
+    steps::{Planner, TooManySteps},
+    window::Window,
 };
 use crate::{
     config::{Config, Malformed},
     geoip::PerFamily,
 };
 
-/// What a class is counted as, and what it does.
-type Meaning = (Outcome, Decision);
+/// What a class is: where its sources are, and which rules they meet.
+type Meaning = (Location, Chain);
+
+/// A policy that does not fit.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// Its classes or its table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// What is asked of single packets.
+    #[error(transparent)]
+    Steps(#[from] TooManySteps),
+}
 
 /// A policy, compiled: what goes into the kernel, and what it is called.
 #[derive(Debug)]
 pub struct Compilation {
-    /// The bytes. Classes have no slots before [`Compilation::assign`].
+    /// The bytes. Classes and steps have no slots before [`Compilation::assign`], but numbers of outcomes, from 1.
     pub compiled: Compiled,
-    /// What each class is counted as.
+    /// All that packets can be counted as.
     pub outcomes: Vec<Outcome>,
     /// Runs in the tables.
     pub intervals: PerFamily<u64>,
@@ -37,39 +50,44 @@ pub struct Compilation {
 /// Every address's class, before there is a table: runs in ascending order, the first at 0, neighbours differ.
 #[derive(Debug)]
 pub struct Classified {
-    /// What each class does and is counted as; the more runs a class has, the lower its number.
-    decisions: Vec<Meaning>,
+    /// What each class is; the more runs a class has, the lower its number.
+    meanings: Vec<Meaning>,
+    /// See [`classify`].
+    now: Option<u64>,
     /// First address and class of each run.
     pub v4: Vec<(u32, u16)>,
     /// The same for IPv6.
     pub v6: Vec<(u128, u16)>,
 }
 
-/// Compiles a policy.
+/// Compiles a policy for any time.
 ///
 /// # Errors
-/// When classes or table do not fit.
-pub fn compile(config: &Config, databases: &Databases) -> Result<Compilation, TableError> {
-    classify(config, databases)?.build(config)
+/// When it does not fit.
+pub fn compile(config: &Config, databases: &Databases) -> Result<Compilation, CompileError> {
+    classify(config, databases, None)?.build(config)
 }
 
-/// Decides about every address.
+/// Finds out which rules every address meets. `now`, in nanoseconds since the Unix epoch: what comes of it is for that time and
+/// later, so that stages which are over cost nothing; `None`: for any time.
 ///
 /// # Errors
 /// When there are more classes than 16 bits can number.
-pub fn classify(config: &Config, databases: &Databases) -> Result<Classified, TableError> {
+pub fn classify(config: &Config, databases: &Databases, now: Option<u64>) -> Result<Classified, TableError> {
     let mut memberships = Memberships::new(config.rules.len());
     let (v4, v6) = (memberships.runs(&config.rules), memberships.runs(&config.rules));
     let told_apart = asn_told_apart(config, databases);
-    let policy = Policy { config, databases, memberships: &memberships, told_apart: &told_apart };
+    let windows: Vec<Window> = config.rules.iter().map(|rule| Window::of(rule, now)).collect();
+    let policy =
+        Policy { config, databases, memberships: &memberships, told_apart: &told_apart, windows: &windows };
     // Each family numbers its classes by itself, so that no thread waits for the other.
     let (v4, v6) = std::thread::scope(|scope| {
         let v6 = scope.spawn(|| policy.family::<u128>(v6));
         let v4 = policy.family::<u32>(v4);
         (v4, v6.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
-    let (decisions, [of_v4, of_v6]) = by_frequency([v4.classes, v6.classes])?;
-    Ok(Classified { decisions, v4: renumber(v4.runs, &of_v4), v6: renumber(v6.runs, &of_v6) })
+    let (meanings, [of_v4, of_v6]) = by_frequency([v4.classes, v6.classes])?;
+    Ok(Classified { meanings, now, v4: renumber(v4.runs, &of_v4), v6: renumber(v6.runs, &of_v6) })
 }
 
 impl Classified {
@@ -78,7 +96,7 @@ impl Classified {
     ///
     /// # Errors
     /// When they do not fit.
-    pub fn build_last(self, config: &Config, databases: Databases) -> Result<Compilation, TableError> {
+    pub fn build_last(self, config: &Config, databases: Databases) -> Result<Compilation, CompileError> {
         std::thread::scope(|scope| {
             scope.spawn(|| drop(databases));
             self.build(config)
@@ -89,30 +107,28 @@ impl Classified {
     ///
     /// # Errors
     /// When they do not fit.
-    pub fn build(self, config: &Config) -> Result<Compilation, TableError> {
-        let Self { decisions, v4, v6 } = self;
-        let tables = build(decisions.len(), &v4, &v6)?;
-        let class = |decision: &Decision| Class {
-            slot: 0,
-            mark: decision.mark,
-            verdict: decision.verdict as u8,
-            dscp: decision.dscp,
-            _pad: [0; 2],
-        };
+    pub fn build(self, config: &Config) -> Result<Compilation, CompileError> {
+        let Self { meanings, now, v4, v6 } = self;
+        let mut planner = Planner::new(config, now)?;
+        let classes = meanings.iter().map(|(location, chain)| planner.class(*location, chain));
+        let classes = classes.collect::<Result<_, _>>()?;
+        let Planner { steps, services, outcomes, .. } = planner;
         Ok(Compilation {
             compiled: Compiled {
-                tables,
-                classes: decisions.iter().map(|(_, decision)| class(decision)).collect(),
+                tables: build(meanings.len(), &v4, &v6)?,
+                classes,
+                steps,
+                services,
                 malformed_passes: config.policy.malformed == Malformed::Pass,
             },
-            outcomes: decisions.into_iter().map(|(outcome, _)| outcome).collect(),
+            outcomes,
             intervals: PerFamily { v4: v4.len() as u64, v6: v6.len() as u64 },
         })
     }
 }
 
 impl Compilation {
-    /// Gives each class its slot. `in_use` are the outcomes of the generation that runs; `read` reads a counter: see
+    /// Gives each class and step its slots; once. `in_use` are the outcomes of the generation that runs; `read` reads a counter: see
     /// [`Slots::assign`].
     ///
     /// # Errors
@@ -124,8 +140,21 @@ impl Compilation {
         read: impl Fn(u32) -> Counter,
     ) -> Result<(), TooManyOutcomes> {
         let assigned = slots.assign(&self.outcomes, in_use, read)?;
-        for (class, slot) in self.compiled.classes.iter_mut().zip(assigned) {
-            class.slot = slot;
+        let give = |number: &mut u32| {
+            if let Some(index) = number.checked_sub(1) {
+                *number = assigned[index as usize];
+            }
+        };
+        for class in self.compiled.classes.iter_mut().filter(|class| class.verdict != STEPS) {
+            give(&mut class.slot);
+            if class.verdict == Verdict::Drop as u8 {
+                give(&mut class.detail);
+            }
+        }
+        for step in &mut self.compiled.steps {
+            [&mut step.slot, &mut step.observed, &mut step.connected, &mut step.otherwise]
+                .into_iter()
+                .for_each(give);
         }
         Ok(())
     }
@@ -151,6 +180,7 @@ struct Policy<'a> {
     databases: &'a Databases,
     memberships: &'a Memberships,
     told_apart: &'a [bool],
+    windows: &'a [Window],
 }
 
 /// One family's runs, with numbers that stand for its own classes.
@@ -214,37 +244,21 @@ impl Classes<'_> {
         if let Some(&class) = self.of_facts.get(&facts) {
             return class;
         }
-        let Policy { config, databases, memberships, .. } = self.policy;
+        let Policy { config, databases, memberships, windows, .. } = self.policy;
         let subject = Subject {
             special: facts.special,
             country: &databases.country.records[facts.country as usize],
             asn: &databases.asn.records[facts.asn as usize],
             membership: memberships.get(facts.membership),
         };
-        let decision = decide(config, &subject);
-        let outcome = outcome(config, &subject, &decision);
+        let meaning = (subject.location(), chain(config, windows, &subject));
         let next = u32::try_from(self.all.len()).expect("fewer classes than runs");
-        let class = *self.numbers.entry((outcome.clone(), decision.clone())).or_insert(next);
+        let class = *self.numbers.entry(meaning.clone()).or_insert(next);
         if class == next {
-            self.all.push((outcome, decision));
+            self.all.push(meaning);
         }
         self.of_facts.insert(facts, class);
         class
-    }
-}
-
-/// What a decision is counted as.
-pub(crate) fn outcome(config: &Config, subject: &Subject<'_>, decision: &Decision) -> Outcome {
-    let name = |index: usize| config.rules[index].name.clone();
-    Outcome {
-        location: subject.location(),
-        verdict: decision.verdict,
-        rule: decision.rule.map(name),
-        observed: decision
-            .observed
-            .iter()
-            .map(|&index| (name(index), super::decide::verdict_of(&config.rules[index].action)))
-            .collect(),
     }
 }
 
@@ -282,33 +296,27 @@ fn renumber<K>(runs: Vec<(K, u32)>, numbers: &[u16]) -> Vec<(K, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use octroi_abi::{DSCP_KEEP, Verdict};
-
     use super::*;
-    use crate::policy::decide::Location;
+    use crate::policy::decide::Rest;
 
-    /// A class unlike those of other marks.
-    fn meaning(mark: u32) -> Meaning {
-        let outcome =
-            Outcome { location: Location::Unknown, verdict: Verdict::Tag, rule: None, observed: Vec::new() };
-        let decision =
-            Decision { verdict: Verdict::Tag, rule: None, observed: Vec::new(), mark, dscp: DSCP_KEEP };
-        (outcome, decision)
+    /// A class unlike those of other rules.
+    fn meaning(rule: usize) -> Meaning {
+        (Location::Unknown, Chain { rules: vec![rule], rest: Rest::Nothing })
     }
 
-    /// Marks of all classes in order, and each family's numbers.
-    fn numbered(families: [&[(u32, usize)]; 2]) -> (Vec<u32>, [Vec<u16>; 2]) {
+    /// Rules of all classes in order, and each family's numbers.
+    fn numbered(families: [&[(usize, usize)]; 2]) -> (Vec<usize>, [Vec<u16>; 2]) {
         let families =
-            families.map(|classes| classes.iter().map(|&(mark, runs)| (meaning(mark), runs)).collect());
+            families.map(|classes| classes.iter().map(|&(rule, runs)| (meaning(rule), runs)).collect());
         let (all, of_families) = by_frequency(families).expect("few classes");
-        (all.into_iter().map(|(_, decision)| decision.mark).collect(), of_families)
+        (all.into_iter().map(|(_, chain)| chain.rules[0]).collect(), of_families)
     }
 
     #[test]
     fn a_class_of_both_families_is_one_and_counts_the_runs_of_both() {
         // Each family by itself has 20 behind its own class; together it has the most.
-        let (marks, [v4, v6]) = numbered([&[(10, 4), (20, 3)], &[(30, 5), (20, 3)]]);
-        assert_eq!(marks, [20, 30, 10]);
+        let (rules, [v4, v6]) = numbered([&[(10, 4), (20, 3)], &[(30, 5), (20, 3)]]);
+        assert_eq!(rules, [20, 30, 10]);
         assert_eq!((v4.as_slice(), v6.as_slice()), ([2, 0].as_slice(), [1, 0].as_slice()));
         assert_eq!(renumber(vec![(0u32, 1), (7, 0), (9, 1)], &v4), [(0, 0), (7, 2), (9, 0)]);
         assert_eq!(renumber(vec![(0u128, 0), (1 << 64, 1)], &v6), [(0, 1), (1 << 64, 0)]);
@@ -317,16 +325,17 @@ mod tests {
     #[test]
     fn classes_with_equally_many_runs_stay_in_the_order_in_which_they_were_found() {
         // More than a sort that does not keep order keeps in order anyway.
-        let found: Vec<(u32, usize)> = (0..300).map(|mark| (mark, mark as usize * 7 % 3)).collect();
+        let found: Vec<(usize, usize)> = (0..300).map(|rule| (rule, rule * 7 % 3)).collect();
         let mut expected = found.clone();
-        expected.sort_by_key(|&(mark, runs)| (std::cmp::Reverse(runs), mark));
-        let (marks, _) = numbered([&found[..200], &found[200..]]);
-        assert_eq!(marks, expected.iter().map(|class| class.0).collect::<Vec<_>>());
+        expected.sort_by_key(|&(rule, runs)| (std::cmp::Reverse(runs), rule));
+        let (rules, _) = numbered([&found[..200], &found[200..]]);
+        assert_eq!(rules, expected.iter().map(|class| class.0).collect::<Vec<_>>());
     }
 
     #[test]
     fn more_classes_than_16_bits_can_number_are_refused_though_each_family_s_fit() {
-        let classes = |marks: std::ops::Range<u32>| marks.map(|mark| (meaning(mark), 1)).collect::<Vec<_>>();
+        let classes =
+            |rules: std::ops::Range<usize>| rules.map(|rule| (meaning(rule), 1)).collect::<Vec<_>>();
         let fits = by_frequency([classes(0..40_000), classes(30_000..1 << 16)]);
         assert_eq!(fits.map(|(all, _)| all.len()), Ok(1 << 16));
         let refused = by_frequency([classes(0..40_000), classes(30_000..(1 << 16) + 1)]);

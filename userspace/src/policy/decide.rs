@@ -1,12 +1,12 @@
-//! The rules' decision about one set of facts: read top down, the first that matches decides.
+//! The rules that one set of facts meets, read top down.
 
 use std::fmt;
 
-use octroi_abi::{DSCP_KEEP, Verdict};
+use octroi_abi::Verdict;
 
-use super::sets::Membership;
+use super::{sets::Membership, window::Window};
 use crate::{
-    config::{Action, Config, DefaultVerdict, Local, Place, Rule},
+    config::{Action, Config, Local, Place, Rule},
     country::{Continent, CountryCode},
     geoip::{Record, special::Special},
 };
@@ -70,49 +70,42 @@ impl Subject<'_> {
     }
 }
 
-/// What the rules decided.
+/// What rules a set of facts meets: those that match, read top down.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Decision {
-    /// What happens.
-    pub verdict: Verdict,
-    /// Index of the rule that decided; `None`: the default, or `policy.local`.
-    pub rule: Option<usize>,
-    /// Indices of the rules that only observe and matched before that.
-    pub observed: Vec<usize>,
-    /// For [`Verdict::Tag`]: the skb mark, 0 for none.
-    pub mark: u32,
-    /// For [`Verdict::Tag`]: the DSCP, or [`DSCP_KEEP`].
-    pub dscp: u8,
+pub struct Chain {
+    /// Indices of the rules whose sources match and which are not gone, up to the first that decides about every packet.
+    pub rules: Vec<usize>,
+    /// What decides where none of them does.
+    pub rest: Rest,
 }
 
-/// Reads the rules top down.
-pub(crate) fn decide(config: &Config, subject: &Subject<'_>) -> Decision {
-    let decision = |verdict, rule, observed| Decision { verdict, rule, observed, mark: 0, dscp: DSCP_KEEP };
+/// What decides where no rule of a [`Chain`] does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Rest {
+    /// Nothing is left: the chain's last rule decides about every packet.
+    Nothing,
+    /// `policy.default`.
+    Default,
+    /// `policy.local`: the source is local and no rule was looked at.
+    Local,
+}
+
+/// Reads the rules top down; `windows` are the rules' own.
+pub(crate) fn chain(config: &Config, windows: &[Window], subject: &Subject<'_>) -> Chain {
+    let mut rules = Vec::new();
     if skips_rules(config, subject) {
-        return decision(Verdict::Pass, None, Vec::new());
+        return Chain { rules, rest: Rest::Local };
     }
-    let mut observed = Vec::new();
-    for (index, rule) in config.rules.iter().enumerate() {
-        if mismatch(index, rule, subject).is_some() {
+    for (index, (rule, window)) in config.rules.iter().zip(windows).enumerate() {
+        if *window == Window::Gone || mismatch(index, rule, subject).is_some() {
             continue;
         }
-        if rule.observe {
-            observed.push(index);
-            continue;
+        rules.push(index);
+        if !rule.observe && rule.service.is_none() && *window == Window::Always {
+            return Chain { rules, rest: Rest::Nothing };
         }
-        let decision = decision(verdict_of(&rule.action), Some(index), observed);
-        return match rule.action {
-            Action::Pass | Action::Drop | Action::Reject | Action::Limit(_) => decision,
-            Action::Tag { mark, dscp } => {
-                Decision { mark: mark.map_or(0, Into::into), dscp: dscp.unwrap_or(DSCP_KEEP), ..decision }
-            }
-        };
     }
-    let verdict = match config.policy.default {
-        DefaultVerdict::Pass => Verdict::Pass,
-        DefaultVerdict::Drop => Verdict::Drop,
-    };
-    decision(verdict, None, observed)
+    Chain { rules, rest: Rest::Default }
 }
 
 /// Local sources pass without a look at the rules, unless `policy.local = "rules"`.

@@ -1,17 +1,19 @@
 //! Why an address meets its verdict: the gate's own decision, with the reasons written out.
 
-use std::net::IpAddr;
+use std::{cell::RefCell, net::IpAddr};
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Databases,
-    compile::outcome,
-    decide::{Mismatch, Subject, decide, mismatch, skips_rules},
+    decide::{Mismatch, Subject, chain, mismatch, skips_rules},
     layers::{Facts, Layers},
     sets::Memberships,
     slots::Outcome,
+    steps::TooManySteps,
+    walk::{Found, Question, Walk},
+    window::Stage,
 };
 use crate::{
     config::{Config, Rule},
@@ -54,7 +56,7 @@ pub struct RuleLookedAt {
     pub name: String,
     /// Its action.
     pub action: String,
-    /// `observe` or `enforce`.
+    /// `observe`, `ramp`, `enforce` or `expired`, at the time asked for.
     pub stage: String,
     /// Whether it matches the address.
     pub matched: bool,
@@ -81,6 +83,8 @@ pub struct Explainer<'a> {
     v4: Layers<'a, u32>,
     v6: Layers<'a, u128>,
     asked: Vec<Asked>,
+    question: Question,
+    walk: RefCell<Walk<'a>>,
 }
 
 /// The verdict on an address and what it rests on, without the reasons.
@@ -101,9 +105,15 @@ pub struct Brief {
 }
 
 impl<'a> Explainer<'a> {
-    /// Prepares to explain.
-    #[must_use]
-    pub fn new(config: &'a Config, databases: &'a Databases) -> Self {
+    /// Prepares to explain what becomes of packets as `question` says.
+    ///
+    /// # Errors
+    /// When the policy asks more of packets than fits.
+    pub fn new(
+        config: &'a Config,
+        databases: &'a Databases,
+        question: Question,
+    ) -> Result<Self, TooManySteps> {
         let mut memberships = Memberships::new(config.rules.len());
         let v4 = Layers::new(databases, memberships.runs(&config.rules), |_| true);
         let v6 = Layers::new(databases, memberships.runs(&config.rules), |_| true);
@@ -112,7 +122,8 @@ impl<'a> Explainer<'a> {
             path: database.origin.to_string(),
             built: crate::time::text(database.built),
         });
-        Self { config, databases, memberships, v4, v6, asked: asked.to_vec() }
+        let walk = RefCell::new(Walk::new(config)?);
+        Ok(Self { config, databases, memberships, v4, v6, asked: asked.to_vec(), question, walk })
     }
 
     /// The verdict on an address. An IPv4-mapped IPv6 address is looked at as what it is on the wire: IPv6.
@@ -120,23 +131,23 @@ impl<'a> Explainer<'a> {
     pub fn brief(&self, address: IpAddr) -> Brief {
         let (facts, prefix) = self.facts(address);
         let subject = self.subject(&facts);
-        let decision = decide(self.config, &subject);
+        let found = self.find(address, &subject, self.question);
         Brief {
             address: address.to_string(),
             prefix: prefix.to_string(),
             location: subject.location().to_string(),
             asn: subject.asn(),
-            verdict: decision.verdict.as_str().into(),
-            rule: decision.rule.map(|rule| self.config.rules[rule].name.clone()),
+            verdict: found.verdict.as_str().into(),
+            rule: found.outcome.rule,
         }
     }
 
     /// What a packet from an address would be counted as.
     #[must_use]
-    pub fn outcome(&self, address: IpAddr) -> Outcome {
+    pub fn outcome(&self, address: IpAddr, question: Question) -> Outcome {
         let (facts, _) = self.facts(address);
         let subject = self.subject(&facts);
-        outcome(self.config, &subject, &decide(self.config, &subject))
+        self.find(address, &subject, question).outcome
     }
 
     /// The verdict on an address, and why.
@@ -144,33 +155,35 @@ impl<'a> Explainer<'a> {
     pub fn explain(&self, address: IpAddr) -> Explanation {
         let (facts, prefix) = self.facts(address);
         let subject = self.subject(&facts);
-        let decision = decide(self.config, &subject);
+        let found = self.find(address, &subject, self.question);
         let skipped = skips_rules(self.config, &subject);
         let mut decided = skipped;
         let rules = self.config.rules.iter().enumerate().map(|(index, rule)| {
-            let mismatch = mismatch(index, rule, &subject);
+            let mismatch = mismatch(index, rule, &subject).map(|key| reason(key, rule, &subject));
+            let mismatch = mismatch.or_else(|| self.question.mismatch(rule));
             let matched = mismatch.is_none();
+            let decides = found.rule == Some(index);
             let reason = match mismatch {
                 _ if skipped => "not looked at: local sources pass (policy.local = \"pass\")".to_owned(),
-                Some(key) => reason(key, rule, &subject),
+                Some(reason) => reason,
+                None if decides => self.question.decides(rule),
                 None if decided => "matches, but a rule above decided".to_owned(),
-                None if rule.observe => "matches; it only observes".to_owned(),
-                None => "matches, and decides".to_owned(),
+                None => self.question.observes(rule),
             };
-            decided |= matched && !rule.observe;
+            decided |= decides;
             RuleLookedAt {
                 name: rule.name.clone(),
                 action: rule.action.as_str().into(),
-                stage: if rule.observe { "observe" } else { "enforce" }.into(),
+                stage: Stage::of(rule, self.question.at).as_str().into(),
                 matched: matched && !skipped,
                 reason,
             }
         });
         let special = facts.special.is_some();
-        let because = match decision.rule {
+        let because = match found.rule {
             Some(rule) => format!("rule \"{}\"", self.config.rules[rule].name),
             None if skipped => "local sources pass (policy.local = \"pass\")".into(),
-            None => format!("no rule matches, and policy.default is \"{}\"", decision.verdict.as_str()),
+            None => format!("no rule matches, and policy.default is \"{}\"", found.verdict.as_str()),
         };
         Explanation {
             address: address.to_string(),
@@ -180,12 +193,19 @@ impl<'a> Explainer<'a> {
             asn: subject.asn(),
             organization: subject.asn.organization.as_deref().filter(|_| !special).map(str::to_owned),
             anonymous: Vec::new(),
-            verdict: decision.verdict.as_str().into(),
-            rule: decision.rule.map(|rule| self.config.rules[rule].name.clone()),
+            verdict: found.verdict.as_str().into(),
+            rule: found.outcome.rule,
             because,
             rules: rules.collect(),
             databases: self.asked.clone(),
         }
+    }
+
+    /// What becomes of a packet from an address about which that is known.
+    fn find(&self, address: IpAddr, subject: &Subject<'_>, question: Question) -> Found {
+        let mut walk = self.walk.borrow_mut();
+        let chain = chain(self.config, walk.windows(), subject);
+        walk.find(address, subject.location(), chain, question)
     }
 
     fn facts(&self, address: IpAddr) -> (Facts, IpNetwork) {

@@ -15,6 +15,9 @@ pub mod explain;
 mod layers;
 mod sets;
 pub mod slots;
+mod steps;
+pub mod walk;
+pub mod window;
 
 #[cfg(test)]
 mod tests;

@@ -15,8 +15,8 @@ use super::decide::Location;
 pub struct Outcome {
     /// Where the sources are.
     pub location: Location,
-    /// What happened.
-    pub verdict: Verdict,
+    /// What happened; `None`: nothing yet, the packet was only observed, and is counted once more as what became of it.
+    pub verdict: Option<Verdict>,
     /// The rule that decided, by name; `None`: the default, or `policy.local`.
     pub rule: Option<String>,
     /// The rules that only observed, with what they would have done.
@@ -186,7 +186,7 @@ mod tests {
     fn outcome(rule: usize) -> Outcome {
         Outcome {
             location: Location::Unknown,
-            verdict: Verdict::Drop,
+            verdict: Some(Verdict::Drop),
             rule: Some(format!("rule {rule}")),
             observed: Vec::new(),
         }

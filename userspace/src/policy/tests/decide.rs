@@ -1,6 +1,6 @@
 //! Facts about one source, and what rules make of them.
 
-use octroi_abi::{DSCP_KEEP, Verdict};
+use octroi_abi::{DSCP_KEEP, STEPS, Verdict};
 
 use super::{config, drop_rule};
 use crate::{
@@ -8,8 +8,9 @@ use crate::{
     country::{Continent, CountryCode},
     geoip::{Record, special::Special},
     policy::{
-        decide::{Decision, Location, Mismatch, Subject, decide, mismatch},
+        decide::{Location, Mismatch, Subject, chain, mismatch},
         sets::Memberships,
+        steps::Planner,
     },
 };
 
@@ -36,6 +37,16 @@ const LOCAL: Source =
     Source { special: Some(Special::Local), continent: Some("AS"), address: [10, 1, 2, 3], ..CHINA };
 const RESERVED: Source = Source { special: Some(Special::Unknown), ..LOCAL };
 
+/// What a policy without conditions comes to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Decision {
+    verdict: Verdict,
+    rule: Option<usize>,
+    observed: Vec<usize>,
+    mark: u32,
+    dscp: u8,
+}
+
 fn decided(config: &Config, source: Source) -> Decision {
     let country = Record {
         country: source.country.map(|code| CountryCode::parse(code).expect("a code")),
@@ -47,7 +58,21 @@ fn decided(config: &Config, source: Source) -> Decision {
     let runs = memberships.runs::<u32>(&config.rules);
     let after = runs.partition_point(|run| run.0 <= u32::from_be_bytes(source.address));
     let membership = memberships.get(runs[after - 1].1);
-    decide(config, &Subject { special: source.special, country: &country, asn: &asn, membership })
+    let subject = Subject { special: source.special, country: &country, asn: &asn, membership };
+    let mut planner = Planner::new(config, None).expect("fits");
+    let chain = chain(config, planner.windows(), &subject);
+    let class = planner.class(subject.location(), &chain).expect("fits");
+    assert_ne!(class.verdict, STEPS, "{chain:?}");
+    let outcome = planner.outcomes[class.slot as usize - 1].clone();
+    let index = |name: &String| config.rules.iter().position(|rule| rule.name == *name).expect("a rule");
+    let verdict = outcome.verdict.expect("decided");
+    Decision {
+        verdict,
+        rule: outcome.rule.as_ref().map(index),
+        observed: outcome.observed.iter().map(|(name, _)| index(name)).collect(),
+        mark: if verdict == Verdict::Tag { class.detail } else { 0 },
+        dscp: class.dscp,
+    }
 }
 
 /// Whether a rule with this source matches.

@@ -18,3 +18,9 @@ fn config(text: &str) -> Config {
 fn drop_rule(name: &str, source: &str) -> String {
     format!("[[rule]]\nname = {name:?}\nsource = {{ {source} }}\naction = \"drop\"\n")
 }
+
+/// A rule about every source that drops, with more keys.
+pub(super) fn rule(keys: &str) -> crate::config::Rule {
+    let text = format!("{}{keys}", drop_rule("one", "any = true"));
+    config(&text).rules.remove(0)
+}

@@ -70,10 +70,10 @@ fn judged(text: &str, sources: &[&str]) -> Vec<Judged> {
         let here = if source.is_ipv4() { IpAddr::from([9, 9, 9, 9]) } else { Ipv6Addr::from_bits(9).into() };
         let outcome = compilation.compiled.judge(&udp(source, here).frame());
         let counted = slots.outcome(outcome.slot).unwrap_or_else(|| panic!("{source} is not counted"));
-        assert_eq!(counted.verdict, outcome.verdict, "{source}");
+        assert_eq!(counted.verdict, Some(outcome.verdict), "{source}");
         Judged {
             verdict: outcome.verdict,
-            mark: outcome.mark,
+            mark: if outcome.verdict == Verdict::Tag { outcome.mark } else { 0 },
             dscp: outcome.dscp,
             location: counted.location.to_string(),
             rule: counted.rule.clone(),

@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod dataplane;
 mod failure;
 pub mod geoip;
+pub mod lint;
 pub mod metrics;
 pub mod policy;
 pub mod time;

@@ -77,11 +77,11 @@ pub struct Asked {
 
 /// Explains addresses by one policy.
 pub struct Explainer<'a> {
-    config: &'a Config,
+    pub(super) config: &'a Config,
     databases: &'a Databases,
     memberships: Memberships,
-    v4: Layers<'a, u32>,
-    v6: Layers<'a, u128>,
+    pub(super) v4: Layers<'a, u32>,
+    pub(super) v6: Layers<'a, u128>,
     asked: Vec<Asked>,
     question: Question,
     walk: RefCell<Walk<'a>>,
@@ -208,7 +208,7 @@ impl<'a> Explainer<'a> {
         walk.find(address, subject.location(), chain, question)
     }
 
-    fn facts(&self, address: IpAddr) -> (Facts, IpNetwork) {
+    pub(super) fn facts(&self, address: IpAddr) -> (Facts, IpNetwork) {
         match address {
             IpAddr::V4(address) => {
                 let (facts, first, last) = self.v4.at(address.into());
@@ -224,7 +224,7 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    fn subject(&self, facts: &Facts) -> Subject<'_> {
+    pub(super) fn subject(&self, facts: &Facts) -> Subject<'_> {
         Subject {
             special: facts.special,
             country: &self.databases.country.records[facts.country as usize],

@@ -13,6 +13,7 @@ pub mod compile;
 pub mod decide;
 pub mod explain;
 mod layers;
+pub(crate) mod matches;
 mod sets;
 pub mod slots;
 mod steps;

@@ -1,0 +1,45 @@
+//! What is odd about a configuration that is valid: rules that do nothing, or something that nobody may have meant.
+//!
+//! A lint never guesses: what it says is true of this policy, over these databases, at this moment and on this host. It
+//! names the rule, says why, and what to do.
+
+mod known;
+mod login;
+mod order;
+mod replies;
+mod surroundings;
+#[cfg(test)]
+mod tests;
+mod time;
+
+pub use surroundings::{Login, Surroundings};
+
+use crate::{
+    config::{Config, Rule},
+    policy::{Databases, explain::Explainer},
+};
+
+/// All warnings, a sentence each: those about rules in the rules' order by lint, then those about this host.
+#[must_use]
+pub fn warnings(config: &Config, databases: &Databases, here: &Surroundings) -> Vec<String> {
+    let explainer = Explainer::new(config, databases);
+    let mut warnings = time::expired(&config.rules, here.now);
+    warnings.extend(known::countries(&config.rules, &databases.country));
+    warnings.extend(known::networks(&config.rules, &databases.asn));
+    warnings.extend(order::unreachable(&config.rules, &explainer.together(), here.now));
+    warnings.extend(replies::cut(&config.rules, here));
+    warnings.extend(login::locked_out(config, &explainer, here));
+    warnings
+}
+
+/// `rule "a"`; `rules "a" and "b"`; of many rules, the first three and how many more.
+fn named(rules: &[&Rule]) -> String {
+    const SHOWN: usize = 3;
+    let names: Vec<String> = rules.iter().map(|rule| format!("{:?}", rule.name)).collect();
+    match names.as_slice() {
+        [] => "no rule".to_owned(),
+        [one] => format!("rule {one}"),
+        [first @ .., last] if names.len() <= SHOWN => format!("rules {} and {last}", first.join(", ")),
+        many => format!("rules {} and {} more", many[..SHOWN].join(", "), many.len() - SHOWN),
+    }
+}

@@ -46,6 +46,7 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
         // A log that cannot be written is lost; the gate goes on.
         .log_internal_errors(false)
         .init();
-    let options = ProgramOptions { no_metadata: args.no_metadata, parts: args.table_parts, alone: false, trace: false };
+    let options =
+        ProgramOptions { no_metadata: args.no_metadata, parts: args.table_parts, alone: false, trace: false };
     daemon::run(&args.config.config, options)
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{cli::ReadArgs, print, print_json, shown};
+use super::{cli::CheckArgs, print, print_json, shown};
 use crate::{
     Failure,
     config::Config,
@@ -12,6 +12,7 @@ use crate::{
         engine::{database_status, tables},
         status::{DatabaseStatus, Tables},
     },
+    lint::{self, Surroundings},
     policy::{Databases, compile::compile, slots::Slots, window::Stage},
 };
 
@@ -40,9 +41,10 @@ const OLD: i64 = 90 * 86_400;
 /// Runs the command.
 ///
 /// # Errors
-/// When configuration, databases or policy are invalid.
-pub fn run(args: &ReadArgs) -> Result<(), Failure> {
-    let config = Config::load(&args.config.config)?;
+/// When configuration, databases or policy are invalid; under `--strict`, after the report, also when there is a warning: what
+/// is valid is no `EX_CONFIG`, so that ends with 1.
+pub fn run(args: &CheckArgs) -> Result<(), Failure> {
+    let config = Config::load(&args.read.config.config)?;
     let databases = Databases::open(&config)?;
     let mut compilation = compile(&config, &databases).map_err(Failure::config)?;
     compilation
@@ -58,6 +60,7 @@ pub fn run(args: &ReadArgs) -> Result<(), Failure> {
         }
         warnings.extend(database.notes.iter().map(|note| format!("{}: {note}", database.origin)));
     }
+    warnings.extend(lint::warnings(&config, &databases, &Surroundings::here()));
     let now = crate::time::now_ns();
     let rule = |rule: &crate::config::Rule| Rule {
         name: rule.name.clone(),
@@ -73,12 +76,17 @@ pub fn run(args: &ReadArgs) -> Result<(), Failure> {
         databases: databases.all().map(database_status).to_vec(),
         warnings,
     };
-    if args.json {
+    let refused = args.strict && !report.warnings.is_empty();
+    if args.read.json {
         print_json(&report)?
     } else {
-        print(&report.text())
+        print(&(report.text() + if refused { "" } else { "ok\n" }))
     }
-    Ok(())
+    match report.warnings.len() {
+        1 if refused => Err(anyhow::anyhow!("there is a warning, and --strict takes none").into()),
+        many if refused => Err(anyhow::anyhow!("there are {many} warnings, and --strict takes none").into()),
+        _ => Ok(()),
+    }
 }
 
 impl Report {
@@ -102,7 +110,7 @@ impl Report {
         }
         for rule in &self.rules {
             let note = rule.note.as_ref().map(|note| format!("  # {}", shown(note))).unwrap_or_default();
-            line(format_args!("rule        {:<24} {:<5} {}{note}", rule.name, rule.action, rule.stage));
+            line(format_args!("rule        {:<24} {:<6} {}{note}", rule.name, rule.action, rule.stage));
         }
         for (family, table) in [("IPv4", self.tables.ipv4), ("IPv6", self.tables.ipv6)] {
             line(format_args!("table       {family}: {} intervals, {} bytes", table.intervals, table.bytes));
@@ -111,7 +119,6 @@ impl Report {
         for warning in &self.warnings {
             line(format_args!("warning     {warning}"));
         }
-        line(format_args!("ok"));
         text
     }
 }

@@ -25,7 +25,7 @@ pub enum Command {
     /// Run the daemon in the foreground: validate, compile, load, attach, serve.
     Run(RunArgs),
     /// Validate configuration and databases, and print what would be loaded. Needs no privilege.
-    Check(ReadArgs),
+    Check(CheckArgs),
     /// Say why a packet from an address gets its verdict. Needs no privilege and, without --live, no daemon.
     Explain(ExplainArgs),
     /// Say what a policy does to the packets of a capture (pcap or pcapng, Ethernet).
@@ -72,6 +72,17 @@ pub struct ReadArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// End with 1 where there is any warning: for scripts that let no doubtful configuration through.
+    #[arg(long)]
+    pub strict: bool,
+    /// Where the configuration is, and how to print.
+    #[command(flatten)]
+    pub read: ReadArgs,
 }
 
 /// Arguments of `explain`.

@@ -16,13 +16,15 @@ pub use surroundings::{Login, Surroundings};
 
 use crate::{
     config::{Config, Rule},
-    policy::{Databases, explain::Explainer},
+    policy::{Databases, explain::Explainer, walk::Question},
 };
 
 /// All warnings, a sentence each: those about rules in the rules' order by lint, then those about this host.
 #[must_use]
 pub fn warnings(config: &Config, databases: &Databases, here: &Surroundings) -> Vec<String> {
-    let explainer = Explainer::new(config, databases);
+    let question = Question { service: None, at: here.now };
+    // Whoever asks has compiled the policy, and was told there that it does not fit.
+    let Ok(explainer) = Explainer::new(config, databases, question) else { return Vec::new() };
     let mut warnings = time::expired(&config.rules, here.now);
     warnings.extend(known::countries(&config.rules, &databases.country));
     warnings.extend(known::networks(&config.rules, &databases.asn));

@@ -3,6 +3,7 @@
 use octroi_abi::Verdict;
 use octroi_gate::{
     packet::Fragment,
+    service::Carried,
     transport::{Ports, Transport, Upper},
 };
 use proptest::{collection, prelude::*, sample};
@@ -10,7 +11,7 @@ use proptest::{collection, prelude::*, sample};
 use super::*;
 use crate::{
     config::Rule,
-    policy::{decide::verdict_of, explain::Explainer},
+    policy::{decide::verdict_of, explain::Explainer, walk::Question},
 };
 
 /// One address of each kind that the sources below tell apart.
@@ -67,7 +68,7 @@ fn transports() -> Vec<Transport> {
 /// Whether a rule whose source matches matches a packet.
 fn matches(rule: &Rule, transport: &Transport) -> bool {
     let passes = matches!(verdict_of(&rule.action), Verdict::Pass | Verdict::Tag);
-    let fits = |entry: &octroi_gate::service::Service| entry.fits(transport);
+    let fits = |entry: &octroi_gate::service::Service| entry.fits(Carried::of(transport));
     let fit = rule.service.as_ref().map(|services| services.entries.iter().map(fits).max());
     fit.is_none_or(|fit| fit.is_some_and(|fit| fit.matches(passes)))
 }
@@ -108,7 +109,7 @@ proptest! {
             })
             .collect();
         let (config, databases) = opened(&text);
-        let explainer = Explainer::new(&config, &databases);
+        let explainer = Explainer::new(&config, &databases, Question { service: None, at: HERE.now }).expect("fits");
         let found = crate::lint::order::unreachable(&config.rules, &explainer.together(), HERE.now);
         // Ranges that rules of both kinds leave nothing of together, and then what does not tell its port: too rare to look for.
         let exact = !rules.iter().any(|(_, service, action, _)| *action == "pass" && !service.is_empty());

@@ -1,0 +1,76 @@
+//! `octroi check` as scripts see it: what it prints, and how it ends.
+
+use std::{fs, process::Command};
+
+/// Exit code, standard output and standard error of `octroi check` over that configuration and databases of this year.
+fn check(text: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().expect("make a temporary directory");
+    let file = |name: &str, contents: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, contents).expect("write into a directory of ours");
+        path
+    };
+    file("country.csv", "1.0.1.0,1.0.3.255,CN\n5.1.64.0,5.1.127.255,DE\n");
+    file("asn.csv", "1.0.2.0,1.0.2.255,58593,Azure China\n");
+    let databases = "[geoip]\ncountry = \"country.csv\"\nasn = \"asn.csv\"\n";
+    let path = file("octroi.toml", &format!("interfaces = [\"none0\"]\n{databases}{text}"));
+    let output = Command::new(env!("CARGO_BIN_EXE_octroi"))
+        .args(["check", "-c"])
+        .arg(path)
+        .args(arguments)
+        .env_remove("SSH_CONNECTION")
+        .env_remove("SSH_CLIENT")
+        .output()
+        .expect("run octroi");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+const PLAIN: &str = "[[rule]]\nname = \"cn\"\nsource.country = [\"CN\"]\naction = \"drop\"\n";
+const TWICE: &str = "[[rule]]\nname = \"cn\"\nsource.country = [\"CN\"]\naction = \"drop\"\n\
+                     [[rule]]\nname = \"partner\"\nsource.asn = [58593]\naction = \"pass\"\n";
+const WARNING: &str = "rule \"partner\" passes nothing: rule \"cn\" above it drops all that it would pass; move it up, above \"cn\"";
+
+#[test]
+fn a_warning_is_printed_and_changes_nothing_else() {
+    let (code, text, error) = check(TWICE, &[]);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert!(text.contains(&format!("\nwarning     {WARNING}\n")) && text.ends_with("\nok\n"), "{text}");
+
+    let (code, json, error) = check(TWICE, &["--json"]);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let report: serde_json::Value = serde_json::from_str(&json).expect("one JSON object");
+    assert_eq!(report["warnings"], serde_json::json!([WARNING]));
+}
+
+#[test]
+fn strict_takes_no_warning_and_still_prints_the_report() {
+    let (code, text, error) = check(TWICE, &["--strict"]);
+    assert_eq!((code, error.as_str()), (Some(1), "octroi: there is a warning, and --strict takes none\n"));
+    assert!(text.contains(WARNING) && !text.contains("\nok\n"), "{text}");
+
+    let (code, json, error) = check(
+        &format!("{TWICE}until = 2020-01-01T00:00:00Z\n{TWICE}").replacen("\"cn\"", "\"a\"", 1).replacen(
+            "\"partner\"",
+            "\"b\"",
+            1,
+        ),
+        &["--strict", "--json"],
+    );
+    assert_eq!((code, error.as_str()), (Some(1), "octroi: there are 3 warnings, and --strict takes none\n"));
+    let report: serde_json::Value = serde_json::from_str(&json).expect("one JSON object");
+    assert_eq!(report["warnings"].as_array().map(Vec::len), Some(3), "{json}");
+
+    let (code, text, error) = check(PLAIN, &["--strict"]);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert!(text.ends_with("\nok\n"), "{text}");
+}
+
+#[test]
+fn what_is_invalid_ends_with_78_strict_or_not() {
+    for arguments in [&[][..], &["--strict"]] {
+        let (code, text, error) = check("mode = 3", arguments);
+        assert_eq!((code, text.as_str()), (Some(78), ""));
+        assert!(error.contains("unknown key \"mode\""), "{error}");
+    }
+}

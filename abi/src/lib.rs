@@ -37,6 +37,10 @@ pub mod name {
     pub const STEPS: &str = ".bss.steps";
     /// Array of `octroi_gate::service::Service`; one of each generation.
     pub const SERVICES: &str = ".bss.services";
+    /// Array of [`Limit`](super::Limit); one of each generation.
+    pub const LIMITS: &str = ".bss.limits";
+    /// LRU hash of [`Bucket`](super::Bucket) to the bucket's word; one of each generation.
+    pub const BUCKETS: &str = "BUCKETS";
     /// One [`Notes`](super::Notes); one of each generation.
     pub const NOTES: &str = ".bss.notes";
     /// The frozen constants of a generation: one [`Constants`](super::Constants).
@@ -95,10 +99,20 @@ pub struct Class {
     /// [`Verdict::Pass`], [`Verdict::Drop`] or [`Verdict::Tag`] as its number, or [`STEPS`]; the kernel side takes any other
     /// number for a drop.
     pub verdict: u8,
-    /// DSCP (0..=63) for [`Verdict::Tag`], or [`DSCP_KEEP`].
+    /// DSCP (0..=63) for [`Verdict::Tag`], or [`DSCP_KEEP`]. With [`STEPS`]: what they ask for, see [`asks`].
     pub dscp: u8,
     /// Always 0.
     pub _pad: [u8; 2],
+}
+
+/// What the steps of a class ask for, as bits: it is found out once for all of them.
+pub mod asks {
+    /// The time.
+    pub const TIME: u8 = 1;
+    /// The source's place in ramps.
+    pub const PLACE: u8 = 2;
+    /// What the packet carries.
+    pub const SERVICE: u8 = 4;
 }
 
 /// One rule, as far as the packets of one class are concerned: looked at one after the other until one decides.
@@ -138,8 +152,41 @@ pub struct Step {
     pub _pad: [u8; 9],
 }
 
+/// A rate, and where it is for all together its bucket. Number 0 is that of answers to rejected packets.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Limit {
+    /// Packets a second.
+    pub rate: u32,
+    /// Packets at once.
+    pub burst: u32,
+    /// 1: each source has a bucket of its own; 0: all share one.
+    pub per_source: u32,
+    /// Always 0.
+    pub _pad: u32,
+    /// The shared bucket's word (`octroi_gate::bucket`), which begins as 0 and which the kernel side writes.
+    pub word: u64,
+}
+
+/// Whose bucket it is.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bucket {
+    /// The IPv4 address, or the upper 64 bits of the IPv6 address: who has a /64 has all addresses in it.
+    pub source: u64,
+    /// The limit's number.
+    pub limit: u32,
+    /// 0 for IPv4, 1 for IPv6.
+    pub family: u32,
+}
+
+/// How many sources have a bucket at a time, over all limits: the kernel forgets those that came longest ago. 8 MiB or so.
+pub const BUCKETS: u32 = 1 << 16;
+
 /// How many steps a class can have.
 pub const MAX_STEPS: u32 = 1024;
+/// How many of them the kernel side goes through in one function: the verifier goes through each by itself.
+pub const STEPS_AT_ONCE: u32 = 32;
 /// How many services a rule can name.
 pub const MAX_SERVICES: u32 = 64;
 
@@ -193,6 +240,10 @@ pub struct Constants {
     pub steps: u32,
     /// How many services there are.
     pub services: u32,
+    /// How many limits there are.
+    pub limits: u32,
+    /// 1: some rule rejects.
+    pub rejects: u32,
     /// 1: the images are in parts of [`TABLE_PART`] bytes; 0: each is one value.
     pub parts: u32,
     /// 1: malformed packets pass; 0: they are dropped.
@@ -248,6 +299,8 @@ pub const METADATA_MAGIC: u32 = 0x6f63_7472;
 const _: () = assert!(size_of::<Class>() == 12);
 const _: () = assert!(size_of::<Counter>() == 16);
 const _: () = assert!(size_of::<Step>() == 64);
-const _: () = assert!(size_of::<Constants>() == 64);
+const _: () = assert!(size_of::<Limit>() == 24);
+const _: () = assert!(size_of::<Bucket>() == 16);
+const _: () = assert!(size_of::<Constants>() == 72);
 const _: () = assert!(size_of::<Notes>() == 24);
 const _: () = assert!(size_of::<Metadata>() == 8);

@@ -40,6 +40,7 @@ pub(crate) fn world(country: &World, intervals: usize, classes: u16) -> anyhow::
         classes: (0..classes).map(class).collect(),
         steps: Vec::new(),
         services: Vec::new(),
+        limits: Vec::new(),
         malformed_passes: false,
     };
     Ok((World { compiled, v4, v6 }, ms))

@@ -257,8 +257,8 @@ impl Generation for Lpm {
     }
 
     #[inline(always)]
-    fn choose(&self, packet: &packet::Packet, first: u32, count: u32) -> Choice {
-        self.rest.choose(packet, first, count)
+    fn choose(&self, packet: &packet::Packet, class: &Class) -> Choice {
+        self.rest.choose(packet, class)
     }
 
     #[inline(always)]

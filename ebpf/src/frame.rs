@@ -1,6 +1,14 @@
 //! A packet between `data` and `data_end`, read and written with the bounds checks that the verifier wants to see.
 
-use octroi_gate::{packet::Frame, rewrite};
+use aya_ebpf::helpers::generated::bpf_csum_diff;
+use octroi_gate::{
+    checksum::{Blocks, Sum},
+    edit::FrameMut,
+    packet::Frame,
+    rewrite,
+};
+
+use crate::opaque;
 
 /// The linear part of a packet.
 #[derive(Clone, Copy)]
@@ -69,7 +77,8 @@ impl Packet {
 impl Frame for Packet {
     #[inline(always)]
     fn length(&self) -> usize {
-        self.end - self.start
+        // From a length that it knows, the compiler would take it that the bytes are there.
+        opaque(self.end - self.start)
     }
 
     #[inline(always)]
@@ -86,5 +95,42 @@ impl Frame for Packet {
     fn be128(&self, offset: usize) -> Option<(u64, u64)> {
         let [high, low] = self.load::<[u64; 2]>(offset)?;
         Some((u64::from_be(high), u64::from_be(low)))
+    }
+}
+
+impl Blocks for Packet {
+    #[inline(always)]
+    fn block<const N: usize>(&self, at: usize) -> Option<Sum> {
+        let start = self.at::<[u8; N]>(at)?;
+        // SAFETY: `at` compared all N bytes with the packet's end.
+        let sum = unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, start.cast(), N as u32, 0) };
+        if sum < 0 { None } else { Some(Sum::from_host_order((sum & 0xffff_ffff) as u32)) }
+    }
+}
+
+impl Packet {
+    #[inline(always)]
+    fn store<T: Copy>(&self, offset: usize, value: T) -> Option<()> {
+        let address = self.at::<T>(offset)?;
+        // SAFETY: `at` compared the whole of `T` with the packet's end; a plain store, as in `load`.
+        unsafe { *address = value };
+        Some(())
+    }
+}
+
+impl FrameMut for Packet {
+    #[inline(always)]
+    fn put16(&mut self, offset: usize, number: u16) -> Option<()> {
+        self.store(offset, number.to_be())
+    }
+
+    #[inline(always)]
+    fn put32(&mut self, offset: usize, number: u32) -> Option<()> {
+        self.store(offset, number.to_be())
+    }
+
+    #[inline(always)]
+    fn put128(&mut self, offset: usize, (high, low): (u64, u64)) -> Option<()> {
+        self.store(offset, [high.to_be(), low.to_be()])
     }
 }

@@ -5,13 +5,15 @@
 //! loader fills, so the compiler would take it for the zeros that are declared here.
 
 use aya_ebpf::{macros::map, maps::Array};
-use octroi_abi::{Class, Constants, Notes, Step, TABLE_PAD, TABLE_PART};
+use octroi_abi::{Class, Constants, Limit, Notes, Step, TABLE_PAD, TABLE_PART};
 use octroi_gate::{
     judge::{Outcome, UNDEFINED},
     rules,
     service::Service,
     table::{self, Image, Place, RootsV6},
 };
+
+use crate::opaque;
 
 const BPF_F_MMAPABLE: u32 = 1 << 10;
 
@@ -53,6 +55,10 @@ static mut STEPS: [[u64; size_of::<Step>() / 8]; STEPS_SPACE] = [[0; size_of::<S
 #[unsafe(no_mangle)]
 static mut SERVICES: [[u32; 2]; 1 << 16] = [[0; 2]; 1 << 16];
 
+#[unsafe(link_section = ".bss.limits")]
+#[unsafe(no_mangle)]
+static mut LIMITS: [[u64; size_of::<Limit>() / 8]; 1 << 16] = [[0; size_of::<Limit>() / 8]; 1 << 16];
+
 #[unsafe(link_section = ".bss.notes")]
 #[unsafe(no_mangle)]
 static mut NOTES: Notes = Notes { metadata_refused: 0, last_slot: 0, last_verdict: 0, _pad: 0, epoch: 0 };
@@ -70,6 +76,8 @@ static CONSTANTS: Constants = Constants {
     last_class: 0,
     steps: 0,
     services: 0,
+    limits: 0,
+    rejects: 0,
     parts: 0,
     malformed_pass: 0,
     marks: 0,
@@ -153,11 +161,12 @@ impl Loaded {
     /// The step with that number; where there is none, one that drops.
     #[inline(always)]
     pub(crate) fn step(&self, number: u32) -> Step {
-        if number >= constant!(steps) {
+        let number = opaque(number as usize);
+        if number >= constant!(steps) as usize {
             return rules::UNDEFINED;
         }
         // SAFETY: below the number of steps, and the map behind STEPS holds as many.
-        let step = unsafe { (&raw const STEPS).cast::<Step>().add(number as usize) };
+        let step = unsafe { (&raw const STEPS).cast::<Step>().add(number) };
         // SAFETY: as above.
         unsafe { core::ptr::read_volatile(step) }
     }
@@ -165,13 +174,31 @@ impl Loaded {
     /// The service with that number.
     #[inline(always)]
     pub(crate) fn service(&self, number: u32) -> Option<Service> {
-        if number >= constant!(services) {
+        let number = opaque(number as usize);
+        if number >= constant!(services) as usize {
             return None;
         }
         // SAFETY: below the number of services, and the map behind SERVICES holds as many.
-        let service = unsafe { (&raw const SERVICES).cast::<Service>().add(number as usize) };
+        let service = unsafe { (&raw const SERVICES).cast::<Service>().add(number) };
         // SAFETY: as above.
         Some(unsafe { core::ptr::read_volatile(service) })
+    }
+
+    /// The limit with that number.
+    #[inline(always)]
+    pub(crate) fn limit(&self, number: u32) -> Option<*mut Limit> {
+        let number = opaque(number as usize);
+        if number >= constant!(limits) as usize {
+            return None;
+        }
+        // SAFETY: below the number of limits, and the map behind LIMITS holds as many.
+        Some(unsafe { (&raw mut LIMITS).cast::<Limit>().add(number) })
+    }
+
+    /// Some rule rejects.
+    #[inline(always)]
+    pub(crate) fn rejects(&self) -> bool {
+        constant!(rejects) != 0
     }
 
     /// What has to be added to the time since boot to have the time since the Unix epoch, in ns.

@@ -13,12 +13,12 @@ use octroi_gate::{
     judge::Generation,
     packet::{self, Frame, Source},
     ramp::position,
-    rules::{Choice, World, choose},
+    rules::{Asked, Choice, World, choose, some},
     service::{Carried, Fit},
     transport::transport,
 };
 
-use crate::{count, frame::Packet, generation::Loaded};
+use crate::{answer::answer, count, frame::Packet, generation::Loaded, limit};
 
 /// The loaded generation, as one packet at XDP meets it.
 #[derive(Clone, Copy)]
@@ -32,7 +32,7 @@ pub struct AtXdp {
 /// Where a packet's IP header is, and which: its offset in the lower 16 bits, above them 0 for IPv4 and 1 for IPv6. One number,
 /// since a function takes five at most.
 #[derive(Clone, Copy)]
-struct Header(u32);
+pub(crate) struct Header(pub(crate) u32);
 
 impl Header {
     #[inline(always)]
@@ -47,7 +47,7 @@ impl Header {
 
     /// The packet again, without what its transport has to say.
     #[inline(always)]
-    fn packet(self, frame: &Packet) -> Option<packet::Packet> {
+    pub(crate) fn packet(self, frame: &Packet) -> Option<packet::Packet> {
         let header = (self.0 & 0xffff) as usize;
         let source = if self.family() == 0 {
             Source::V4(frame.be32(header + 12)?)
@@ -90,8 +90,9 @@ macro_rules! generation {
             }
 
             #[inline(always)]
-            fn choose(&self, packet: &packet::Packet, first: u32, count: u32) -> Choice {
-                Choice::unpack(self.chosen(first, count, Header::of(packet)))
+            fn choose(&self, packet: &packet::Packet, class: &Class) -> Choice {
+                let walk = Walk { place: *self, header: Header::of(packet) };
+                choose(&walk, class.slot, class.detail, class.dscp)
             }
 
             #[inline(always)]
@@ -112,8 +113,25 @@ generation!(AtTc);
 
 impl AtXdp {
     #[inline(always)]
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    #[inline(always)]
     fn counts(&self) -> bool {
         self.length != 0
+    }
+
+    /// A packet that is only probed is over every limit, as `octroi explain` has it.
+    #[inline(always)]
+    fn admits(&self, limit: u32, header: Header) -> bool {
+        self.counts() && (Loaded.alone() || admits(self.ctx, limit, header.0) != 0)
+    }
+
+    /// A packet that is only probed would be answered.
+    #[inline(always)]
+    fn answers(&self, header: Header) -> bool {
+        !self.counts() || Loaded.rejects() && answer(self.ctx, header.0, self.length) != 0
     }
 
     #[inline(always)]
@@ -121,11 +139,6 @@ impl AtXdp {
         if self.counts() {
             count_in(slot, self.length);
         }
-    }
-
-    #[inline(always)]
-    fn chosen(&self, first: u32, count: u32, header: Header) -> u64 {
-        choose_at_xdp(self.ctx, first, count, self.length, header.0)
     }
 
     #[inline(always)]
@@ -141,20 +154,27 @@ impl AtXdp {
 }
 
 impl AtTc {
-    /// So packets are within their rates, and not answered again.
+    /// Not asked for here.
     #[inline(always)]
-    fn counts(&self) -> bool {
+    fn length(&self) -> u64 {
+        0
+    }
+
+    /// XDP let it through, so it was within its rate.
+    #[inline(always)]
+    fn admits(&self, _limit: u32, _: Header) -> bool {
         true
+    }
+
+    /// XDP let it through, so it was not rejected.
+    #[inline(always)]
+    fn answers(&self, _: Header) -> bool {
+        false
     }
 
     /// XDP has counted it.
     #[inline(always)]
     fn observed(&self, _slot: u32) {}
-
-    #[inline(always)]
-    fn chosen(&self, first: u32, count: u32, header: Header) -> u64 {
-        choose_at_tc(self.ctx, first, count, header.0)
-    }
 
     /// XDP let the packet through, so it did wherever that was asked.
     #[inline(always)]
@@ -177,7 +197,7 @@ struct Walk<P> {
 
 /// What both places have in common, and what they have not.
 macro_rules! world {
-    ($place:ty, $carried:ident, $source_place:ident) => {
+    ($place:ty, $carried:ident, $source_place:ident, $some:ident) => {
         impl World for Walk<$place> {
             #[inline(always)]
             fn step(&self, number: u32) -> Step {
@@ -216,33 +236,64 @@ macro_rules! world {
 
             #[inline(always)]
             fn observe(&self, slot: u32) {
-                self.place.observed(slot);
+                self.place.observed(slot + self.header.family());
             }
 
             #[inline(always)]
-            fn admits(&self, _limit: u32) -> bool {
-                self.place.counts()
+            fn admits(&self, limit: u32) -> bool {
+                self.place.admits(limit, self.header)
+            }
+
+            #[inline(always)]
+            fn some(&self, first: u32, count: u32, asked: Asked) -> Option<Choice> {
+                let carried = asked.carried.0 as u64 | (asked.place as u64) << 32;
+                let packed = $some(
+                    self.place.ctx,
+                    first as u64 | (count as u64) << 32,
+                    carried,
+                    asked.now,
+                    self.place.length() | (self.header.0 as u64) << 32,
+                );
+                if packed == NONE { None } else { Some(Choice::unpack(packed)) }
             }
 
             #[inline(always)]
             fn answers(&self) -> bool {
-                !self.place.counts()
+                self.place.answers(self.header)
             }
         }
     };
 }
 
-world!(AtXdp, carried_at_xdp, place_at_xdp);
-world!(AtTc, carried_at_tc, place_at_tc);
+world!(AtXdp, carried_at_xdp, place_at_xdp, some_at_xdp);
+world!(AtTc, carried_at_tc, place_at_tc, some_at_tc);
 
 /// A function of each place, which differ in the type of their context only.
 macro_rules! at {
-    ($place:expr, $ctx:ty, $carried:ident, $source_place:ident) => {
+    ($place:expr, $ctx:ty, $carried:ident, $source_place:ident, $some:ident) => {
+        /// Which step of a class decides, of those that are gone through at once: [`Choice::pack`], or [`NONE`]. Two numbers in
+        /// each argument, the first in the lower 32 bits: number of the first step and how many there are; what the packet
+        /// carries and its source's place; the time alone; the frame's length and [`Header`].
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $some(ctx: *mut $ctx, steps: u64, packet: u64, now: u64, frame: u64) -> u64 {
+            keep(ctx as u64);
+            keep(frame);
+            let (first, count) = halves(steps);
+            let (carried, place) = halves(packet);
+            let (length, header) = halves(frame);
+            let walk = Walk { place: $place(ctx, length as u64), header: Header(header) };
+            match some(&walk, first, count, Asked { now, place, carried: Carried(carried) }) {
+                Some(choice) => choice.pack(),
+                None => NONE,
+            }
+        }
+
         /// What a packet carries, as a number.
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $carried(ctx: *mut $ctx, header: u32) -> u32 {
-            let frame = $place(ctx).packet();
+            let frame = $place(ctx, 0).packet();
             match Header(header).packet(&frame) {
                 Some(packet) => Carried::of(&transport(&frame, &packet)).0,
                 None => 0,
@@ -253,7 +304,7 @@ macro_rules! at {
         #[unsafe(no_mangle)]
         #[inline(never)]
         extern "C" fn $source_place(ctx: *mut $ctx, header: u32) -> u32 {
-            match Header(header).packet(&$place(ctx).packet()) {
+            match Header(header).packet(&$place(ctx, 0).packet()) {
                 Some(packet) => position(packet.source),
                 None => 0,
             }
@@ -261,28 +312,44 @@ macro_rules! at {
     };
 }
 
-at!(|ctx| AtXdp { ctx, length: 0 }, xdp_md, carried_at_xdp, place_at_xdp);
-at!(|ctx| AtTc { ctx }, __sk_buff, carried_at_tc, place_at_tc);
+at!(|ctx, length| AtXdp { ctx, length }, xdp_md, carried_at_xdp, place_at_xdp, some_at_xdp);
+at!(|ctx, _| AtTc { ctx }, __sk_buff, carried_at_tc, place_at_tc, some_at_tc);
 
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn choose_at_xdp(ctx: *mut xdp_md, first: u32, count: u32, length: u64, header: u32) -> u64 {
-    let walk = Walk { place: AtXdp { ctx, length }, header: Header(header) };
-    choose(&walk, first, count, walk.header.family()).pack()
+/// No step decided.
+const NONE: u64 = u64::MAX;
+
+/// Keeps the compiler from leaving out an argument that a function does not use: the verifier knows what it was declared with.
+#[inline(always)]
+fn keep(argument: u64) {
+    // SAFETY: moves a register to itself.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) argument => _, options(nomem, nostack)) };
 }
 
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn choose_at_tc(ctx: *mut __sk_buff, first: u32, count: u32, header: u32) -> u64 {
-    let walk = Walk { place: AtTc { ctx }, header: Header(header) };
-    choose(&walk, first, count, walk.header.family()).pack()
+/// Lower and upper half.
+#[inline(always)]
+const fn halves(both: u64) -> (u32, u32) {
+    ((both & 0xffff_ffff) as u32, (both >> 32) as u32)
 }
+
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn count_in(slot: u32, length: u64) -> u32 {
     count(slot, length);
     0
+}
+
+/// 1 where a packet is within the limit of that number; else 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn admits(ctx: *mut xdp_md, limit: u32, header: u32) -> u32 {
+    let header = Header(header);
+    let source = match header.packet(&AtXdp { ctx, length: 0 }.packet()).map(|packet| packet.source) {
+        Some(Source::V4(address)) => address as u64,
+        Some(Source::V6 { high, .. }) => high,
+        None => return 0,
+    };
+    limit::admits(limit, source, header.family()) as u32
 }
 
 /// What a packet says of services, as a number: 0 no, 1 unknown, 2 yes.

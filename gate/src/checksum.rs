@@ -93,9 +93,10 @@ pub fn stretch<F: Blocks + ?Sized>(frame: &F, at: usize, length: usize) -> Optio
 }
 
 /// The same number, of which the compiler knows nothing: it would compare what comes after the last two bytes with the
-/// frame's end, and read 2 before that, where the verifier does not know the packet to be.
+/// frame's end, and read 2 before that, where the verifier does not know the packet to be; or take it from one comparison that
+/// bytes at another offset are there too.
 #[inline(always)]
-fn opaque(number: usize) -> usize {
+pub(crate) fn opaque(number: usize) -> usize {
     #[cfg(target_arch = "bpf")]
     {
         let mut same = number;

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, vec::Vec};
 
-use octroi_abi::{Class, Constants, STEPS, Step, TABLE_PAD, Verdict};
+use octroi_abi::{Class, Constants, Limit, STEPS, Step, TABLE_PAD, Verdict};
 
 use crate::{
     connection,
@@ -10,7 +10,7 @@ use crate::{
     packet::{Packet, Parsed, Source, parse},
     ramp::position,
     reject,
-    rules::{self, Choice, World, choose},
+    rules::{self, Asked, Choice, World, choose, some},
     service::{Carried, Fit, Service},
     table::{self, Bytes, builder::Tables},
     transport::transport,
@@ -27,6 +27,8 @@ pub struct Compiled {
     pub steps: Vec<Step>,
     /// What steps ask for.
     pub services: Vec<Service>,
+    /// Rates; the first is that of answers to rejected packets. Empty where no rule limits or rejects.
+    pub limits: Vec<Limit>,
     /// `policy.malformed = "pass"`.
     pub malformed_passes: bool,
 }
@@ -106,6 +108,8 @@ impl Compiled {
             last_class: count(self.classes.len()).saturating_sub(1),
             steps: count(self.steps.len()),
             services: count(self.services.len()),
+            limits: count(self.limits.len()),
+            rejects: u32::from(self.steps.iter().any(|step| step.verdict == Verdict::Reject as u8)),
             parts: 0,
             malformed_pass: u32::from(self.malformed_passes),
             marks: u32::from(self.marks()),
@@ -176,8 +180,8 @@ impl Generation for Around<'_> {
         self.compiled.steps.get(number as usize).copied().unwrap_or(rules::UNDEFINED)
     }
 
-    fn choose(&self, packet: &Packet, first: u32, count: u32) -> Choice {
-        choose(self, first, count, u32::from(matches!(packet.source, Source::V6 { .. })))
+    fn choose(&self, _: &Packet, class: &Class) -> Choice {
+        choose(self, class.slot, class.detail, class.dscp)
     }
 
     fn connected(&self, packet: &Packet) -> bool {
@@ -213,7 +217,8 @@ impl World for Around<'_> {
     }
 
     fn observe(&self, slot: u32) {
-        self.observed.borrow_mut().push(slot);
+        let v6 = self.packet().is_some_and(|packet| matches!(packet.source, Source::V6 { .. }));
+        self.observed.borrow_mut().push(slot + u32::from(v6));
     }
 
     fn connected(&self) -> bool {
@@ -222,6 +227,10 @@ impl World for Around<'_> {
 
     fn admits(&self, _limit: u32) -> bool {
         !self.circumstances.over
+    }
+
+    fn some(&self, first: u32, count: u32, asked: Asked) -> Option<Choice> {
+        some(self, first, count, asked)
     }
 
     fn answers(&self) -> bool {

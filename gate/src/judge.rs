@@ -17,8 +17,8 @@ pub trait Generation {
     fn class(&self, number: u32) -> Class;
     /// The step with that number; where there is none, [`rules::UNDEFINED`](crate::rules::UNDEFINED).
     fn step(&self, number: u32) -> Step;
-    /// Which of `count` steps from number `first` on decides about this packet: [`rules::choose`](crate::rules::choose).
-    fn choose(&self, packet: &Packet, first: u32, count: u32) -> Choice;
+    /// Which step of this class, which has [`STEPS`], decides about this packet: [`rules::choose`](crate::rules::choose).
+    fn choose(&self, packet: &Packet, class: &Class) -> Choice;
     /// Whether this packet belongs to a connection of this host: [`connection`](crate::connection).
     fn connected(&self, packet: &Packet) -> bool;
     /// `policy.malformed = "pass"`.
@@ -51,7 +51,7 @@ pub fn judge<F: Frame + ?Sized, G: Generation>(frame: &F, generation: &G) -> Out
             };
             let class = generation.class(number);
             if class.verdict == STEPS {
-                let choice = generation.choose(&packet, class.slot, class.detail);
+                let choice = generation.choose(&packet, &class);
                 return choice.outcome(&generation.step(choice.step), family, packet.header);
             }
             let outcome = Outcome {

@@ -9,6 +9,8 @@
 //! DSCP and ECN 0, and the VLAN tags of the packet: of those that are in the frame, since a tag that the network card took
 //! off is not known to XDP.
 
+use octroi_abi::Limit;
+
 use crate::{
     packet::{Fragment, Frame, Packet, Source, protocol},
     transport::{Transport, Upper},
@@ -81,6 +83,10 @@ const HEAD_V4: usize = 20 + 8;
 const HEAD_V6: usize = 40 + 8;
 /// What Ethernet cards send at least, without frame check sequence; not every driver pads what XDP sends.
 const LEAST_FRAME: usize = 60;
+
+/// How many answers leave this host at most: a thousand a second, and as many at once. Whoever sends under somebody else's address
+/// makes it answer to that; the rest is dropped.
+pub const RATE: Limit = Limit { rate: 1000, burst: 1000, per_source: 0, _pad: 0, word: 0 };
 
 /// Plans the answer to a packet that a rule rejects. `None` where it gets none:
 ///
@@ -180,7 +186,13 @@ fn reset<F: Frame + ?Sized>(frame: &F, transport: &Transport) -> Option<Reset> {
 #[inline(always)]
 fn is_between_two_stations<F: Frame + ?Sized>(frame: &F) -> bool {
     const GROUP: u16 = 0x0100;
-    matches!((frame.be16(0), frame.be16(6)), (Some(to), Some(from)) if (to | from) & GROUP == 0)
+    // One after the other: of both at once the compiler would look at what is not there.
+    let Some(to) = frame.be16(0) else { return false };
+    if to & GROUP != 0 {
+        return false;
+    }
+    let Some(from) = frame.be16(6) else { return false };
+    from & GROUP == 0
 }
 
 /// Not in 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4 or 240.0.0.0/4, which holds the broadcast address.

@@ -3,7 +3,7 @@
 //! Whatever is the same for all packets of a class was decided in user space. What is left of a policy for this class is a
 //! list of steps, in the order of the rules, of which the last one always decides.
 
-use octroi_abi::{DSCP_KEEP, MAX_STEPS, Step, Verdict};
+use octroi_abi::{DSCP_KEEP, MAX_STEPS, STEPS_AT_ONCE, Step, Verdict, asks};
 
 use crate::{
     judge::{Outcome, verdict},
@@ -23,12 +23,14 @@ pub trait World {
     fn fits(&self, first: u32, count: u32, carried: Carried) -> Fit;
     /// Now, in nanoseconds since the Unix epoch.
     fn now(&self) -> u64;
-    /// Counts the packet in that slot, besides what it is counted as in the end.
+    /// Counts the packet in that slot (of IPv4; the one after it is IPv6's), besides what it is counted as in the end.
     fn observe(&self, slot: u32);
     /// Whether the packet belongs to a connection that exists on this host ([`connection`](crate::connection)).
     fn connected(&self) -> bool;
     /// Takes the packet from the bucket of that limit; whether it was within the rate.
     fn admits(&self, limit: u32) -> bool;
+    /// [`some`] of the steps: a part that stands for itself in the kernel.
+    fn some(&self, first: u32, count: u32, asked: Asked) -> Option<Choice>;
     /// Turns the packet into the answer to it; whether there is one, and it may be sent.
     fn answers(&self) -> bool;
 }
@@ -92,64 +94,83 @@ impl Choice {
     }
 }
 
-/// The first of `count` steps from number `first` on that decides about a packet. Those before it that match and only observe
-/// are counted. `family`: 0 for IPv4, 1 for IPv6. Where none decides, which no compiled class has, the packet falls to a step
-/// that drops.
+/// What the steps of a class ask for, found out once; 0 where none of them asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// The time, in nanoseconds since the Unix epoch.
+    pub now: u64,
+    /// The source's place in all ramps: [`position`](crate::ramp::position).
+    pub place: u32,
+    /// What the packet carries.
+    pub carried: Carried,
+}
+
+/// Which of `count` steps from number `first` on decides about a packet; `asks` is what they ask for. Those before it that
+/// match and only observe are counted. Where none decides, which no compiled class has, it is a step that is not there, and
+/// drops.
 #[inline(always)]
-pub fn choose<W: World>(world: &W, first: u32, count: u32, family: u32) -> Choice {
-    // 0 and the highest number: not asked yet.
-    let (mut now, mut place, mut carried) = (0, u32::MAX, Carried(u32::MAX));
-    for offset in 0..MAX_STEPS {
+pub fn choose<W: World>(world: &W, first: u32, count: u32, asks: u8) -> Choice {
+    let asked = Asked {
+        now: if asks & asks::TIME != 0 { world.now() } else { 0 },
+        place: if asks & asks::PLACE != 0 { world.place() } else { 0 },
+        carried: if asks & asks::SERVICE != 0 { world.carried() } else { Carried(0) },
+    };
+    for part in 0..MAX_STEPS / STEPS_AT_ONCE {
+        let done = part * STEPS_AT_ONCE;
+        if done >= count {
+            break;
+        }
+        if let Some(choice) = world.some(first.wrapping_add(done), count - done, asked) {
+            return choice;
+        }
+    }
+    Choice { step: u32::MAX, how: How::Verdict }
+}
+
+/// The same for the first [`STEPS_AT_ONCE`] of the steps; `None` where none of these decides.
+#[inline(always)]
+pub fn some<W: World>(world: &W, first: u32, count: u32, asked: Asked) -> Option<Choice> {
+    for offset in 0..STEPS_AT_ONCE {
         if offset >= count {
             break;
         }
         let number = first.wrapping_add(offset);
         let step = world.step(number);
-        let mut observes = step.observes != 0;
-        if step.from | step.until != 0 {
-            if now == 0 {
-                now = world.now();
-            }
-            if step.until != 0 && now >= step.until {
-                continue;
-            }
-            if now < step.from {
-                observes = true;
-            } else if step.ramp != 0 {
-                if place == u32::MAX {
-                    place = world.place();
-                }
-                observes |= !Ramp { from: step.from, step: step.ramp }.applies(place, now);
-            }
+        if let Some(how) = one(world, &step, asked) {
+            return Some(Choice { step: number, how });
         }
-        let passes = step.verdict == Verdict::Pass as u8;
-        if step.services != 0 {
-            if carried.0 == u32::MAX {
-                carried = world.carried();
-            }
-            if !world.fits(step.service, step.services, carried).matches(passes) {
-                continue;
-            }
-        }
-        let limits = step.verdict == Verdict::Limit as u8;
-        if observes {
-            if step.observed != 0 && (!limits || !world.admits(step.detail)) {
-                world.observe(step.observed + family);
-            }
-            continue;
-        }
-        let how = if step.connected != 0 && world.connected() {
-            How::Connected
-        } else if limits && world.admits(step.detail)
-            || step.verdict == Verdict::Reject as u8 && !world.answers()
-        {
-            How::Otherwise
-        } else {
-            How::Verdict
-        };
-        return Choice { step: number, how };
     }
-    Choice { step: u32::MAX, how: How::Verdict }
+    None
+}
+
+/// What one step comes to; `None` where it does not decide.
+#[inline(always)]
+fn one<W: World>(world: &W, step: &Step, asked: Asked) -> Option<How> {
+    let Asked { now, place, carried } = asked;
+    if step.until != 0 && now >= step.until {
+        return None;
+    }
+    let ramp = Ramp { from: step.from, step: step.ramp };
+    let observes = step.observes != 0 || step.from != 0 && !ramp.applies(place, now);
+    let passes = step.verdict == Verdict::Pass as u8;
+    if step.services != 0 && !world.fits(step.service, step.services, carried).matches(passes) {
+        return None;
+    }
+    let limits = step.verdict == Verdict::Limit as u8;
+    if observes {
+        if step.observed != 0 && (!limits || !world.admits(step.detail)) {
+            world.observe(step.observed);
+        }
+        return None;
+    }
+    if step.connected != 0 && world.connected() {
+        return Some(How::Connected);
+    }
+    let rejects = step.verdict == Verdict::Reject as u8;
+    if limits && world.admits(step.detail) || rejects && !world.answers() {
+        return Some(How::Otherwise);
+    }
+    Some(How::Verdict)
 }
 
 /// The step that stands for one that is not there: a broken list must not open the gate.

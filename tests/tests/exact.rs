@@ -138,6 +138,7 @@ impl Synthetic {
             classes: (0..classes).map(class).collect(),
             steps: Vec::new(),
             services: Vec::new(),
+            limits: Vec::new(),
             malformed_passes: false,
         };
         Self { v4, v6, compiled }

@@ -32,6 +32,7 @@ fn large() -> Compiled {
         classes: (0..200).map(class).collect(),
         steps: Vec::new(),
         services: Vec::new(),
+        limits: Vec::new(),
         malformed_passes: false,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{HEAD_V4, HEAD_V6, Kind, LEAST_FRAME, Plan, Reset};
 use crate::{
-    checksum::{Sum, stretch},
+    checksum::{Sum, opaque, stretch},
     edit::FrameMut,
     packet::protocol,
 };
@@ -27,8 +27,7 @@ pub fn write<F: FrameMut + ?Sized>(frame: &mut F, plan: &Plan) -> Option<()> {
 
 #[inline(always)]
 fn ipv4<F: FrameMut + ?Sized>(frame: &mut F, plan: &Plan) -> Option<()> {
-    let header = plan.header;
-    let asked = plan.head + header;
+    let (header, asked) = (opaque(plan.header), opaque(plan.head + plan.header));
     let (source, destination) = (frame.be32(asked + 16)?, frame.be32(asked + 12)?);
     ethernet(frame, plan.head, header)?;
     let (length, number) = match plan.kind {
@@ -66,8 +65,7 @@ fn ipv4<F: FrameMut + ?Sized>(frame: &mut F, plan: &Plan) -> Option<()> {
 
 #[inline(always)]
 fn ipv6<F: FrameMut + ?Sized>(frame: &mut F, plan: &Plan) -> Option<()> {
-    let header = plan.header;
-    let asked = plan.head + header;
+    let (header, asked) = (opaque(plan.header), opaque(plan.head + plan.header));
     let (source, destination) = (frame.be128(asked + 24)?, frame.be128(asked + 8)?);
     ethernet(frame, plan.head, header)?;
     let (length, number) = match plan.kind {
@@ -94,21 +92,22 @@ fn ipv6<F: FrameMut + ?Sized>(frame: &mut F, plan: &Plan) -> Option<()> {
 /// The Ethernet header and the tags that were at `from`, to the frame's beginning, with the MAC addresses changed round.
 #[inline(always)]
 fn ethernet<F: FrameMut + ?Sized>(frame: &mut F, from: usize, length: usize) -> Option<()> {
+    let (from, start) = (opaque(from), opaque(0));
     let to = (frame.be32(from)?, frame.be16(from + 4)?);
     let by = (frame.be16(from + 6)?, frame.be32(from + 8)?);
     let ether_type = frame.be16(from + 12)?;
     let first_tag = if length >= 18 { frame.be32(from + 14)? } else { 0 };
     let second_tag = if length >= 22 { frame.be32(from + 18)? } else { 0 };
-    frame.put16(0, by.0)?;
-    frame.put32(2, by.1)?;
-    frame.put32(6, to.0)?;
-    frame.put16(10, to.1)?;
-    frame.put16(12, ether_type)?;
+    frame.put16(start, by.0)?;
+    frame.put32(start + 2, by.1)?;
+    frame.put32(start + 6, to.0)?;
+    frame.put16(start + 10, to.1)?;
+    frame.put16(start + 12, ether_type)?;
     if length >= 18 {
-        frame.put32(14, first_tag)?;
+        frame.put32(start + 14, first_tag)?;
     }
     if length >= 22 {
-        frame.put32(18, second_tag)?;
+        frame.put32(start + 18, second_tag)?;
     }
     Some(())
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use aya::{Btf, Ebpf, EbpfLoader, maps::MapData};
-use octroi_abi::{Class, Constants, Notes, Step, TABLE_PAD, TABLE_PART, name};
+use octroi_abi::{BUCKETS, Class, Constants, Limit, Notes, Step, TABLE_PAD, TABLE_PART, name};
 use octroi_gate::{host::Compiled, service::Service};
 
 use super::{
@@ -67,10 +67,12 @@ impl Object {
             }
         }
         let (steps, services) = (bytes_of_steps(&compiled.steps), bytes_of_services(&compiled.services));
-        let own: [(&str, &[u8]); 4] = [
+        let limits = bytes_of_limits(&compiled.limits);
+        let own: [(&str, &[u8]); 5] = [
             (name::CLASSES, &classes),
             (name::STEPS, &steps),
             (name::SERVICES, &services),
+            (name::LIMITS, &limits),
             (name::NOTES, &[0; size_of::<Notes>()]),
         ];
         for &(section, bytes) in own.iter().chain(more) {
@@ -92,6 +94,8 @@ impl Object {
         let constants = bytes_of_constants(&constants);
         let mut loader: EbpfLoader<'_> = SPARE.take().unwrap_or_else(new_loader);
         loader.override_global(name::CONSTANTS, constants.as_slice(), true);
+        let per_source = compiled.limits.iter().any(|limit| limit.per_source != 0);
+        loader.map_max_entries(name::BUCKETS, if per_source { BUCKETS } else { 1 });
         for (section, path) in paths {
             loader.map_pin_path(section, path);
         }
@@ -221,6 +225,20 @@ fn bytes_of_steps(steps: &[Step]) -> Vec<u8> {
 }
 
 /// At least one, as well.
+fn bytes_of_limits(limits: &[Limit]) -> Vec<u8> {
+    let one = |limit: &Limit| {
+        let mut bytes = [0; size_of::<Limit>()];
+        for (place, word) in bytes.chunks_exact_mut(4).zip([limit.rate, limit.burst, limit.per_source]) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes
+    };
+    let mut bytes: Vec<u8> = limits.iter().flat_map(one).collect();
+    bytes.resize(bytes.len().max(size_of::<Limit>()), 0);
+    bytes
+}
+
+/// At least one, as well.
 fn bytes_of_services(services: &[Service]) -> Vec<u8> {
     let one = |service: &Service| {
         let [low, high] = [service.low, service.high].map(u16::to_ne_bytes);
@@ -243,6 +261,8 @@ fn bytes_of_constants(constants: &Constants) -> Vec<u8> {
         last_class,
         steps,
         services,
+        limits,
+        rejects,
         parts,
         malformed_pass,
         marks,
@@ -261,6 +281,8 @@ fn bytes_of_constants(constants: &Constants) -> Vec<u8> {
         last_class,
         steps,
         services,
+        limits,
+        rejects,
         parts,
         malformed_pass,
         marks,

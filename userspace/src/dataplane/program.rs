@@ -173,6 +173,15 @@ impl Program {
         Ok(test_run(self.gate(false)?, frame, None, repeat)?.duration)
     }
 
+    /// How many instructions the kernel looked at before it took the gate's program; where it tells (from 5.16 on).
+    ///
+    /// # Errors
+    /// When the kernel refuses the program.
+    pub fn verified_instructions(&mut self) -> Result<Option<u32>, DataplaneError> {
+        let info = self.gate(false)?.info();
+        Ok(info.ok().and_then(|info| info.verified_instruction_count()))
+    }
+
     /// How this generation judges a frame of at least 14 bytes. Nothing is counted.
     ///
     /// # Errors

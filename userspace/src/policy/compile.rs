@@ -112,13 +112,14 @@ impl Classified {
         let mut planner = Planner::new(config, now)?;
         let classes = meanings.iter().map(|(location, chain)| planner.class(*location, chain));
         let classes = classes.collect::<Result<_, _>>()?;
-        let Planner { steps, services, outcomes, .. } = planner;
+        let Planner { steps, services, limits, outcomes, .. } = planner;
         Ok(Compilation {
             compiled: Compiled {
                 tables: build(meanings.len(), &v4, &v6)?,
                 classes,
                 steps,
                 services,
+                limits,
                 malformed_passes: config.policy.malformed == Malformed::Pass,
             },
             outcomes,

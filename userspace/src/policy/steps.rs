@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use octroi_abi::{Class, DSCP_KEEP, MAX_SERVICES, MAX_STEPS, STEPS, Step, Verdict};
-use octroi_gate::{ramp::Ramp, service::Service};
+use octroi_abi::{Class, DSCP_KEEP, Limit, MAX_SERVICES, MAX_STEPS, STEPS, Step, Verdict, asks};
+use octroi_gate::{ramp::Ramp, reject, service::Service};
 
 use super::{
     decide::{Chain, Location, Rest, verdict_of},
     slots::Outcome,
     window::Window,
 };
-use crate::config::{Action, Config, DefaultVerdict, Rule};
+use crate::config::{Action, Config, DefaultVerdict, Per, Rule};
 
 /// A policy asks more of single packets than the gate can be told.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -54,7 +54,10 @@ pub(crate) struct Planner<'a> {
     windows: Vec<Window>,
     /// For each rule, number and count of its services.
     of_rules: Vec<(u32, u32)>,
+    /// For each rule, the number of its limit.
+    limits_of: Vec<u32>,
     pub(crate) services: Vec<Service>,
+    pub(crate) limits: Vec<Limit>,
     pub(crate) steps: Vec<Step>,
     /// For each step, the rule that it stands for.
     pub(crate) rules: Vec<Option<usize>>,
@@ -75,11 +78,25 @@ impl<'a> Planner<'a> {
             of_rules.push((number(services.len()), number(own.len())));
             services.extend_from_slice(own);
         }
+        let answers =
+            config.rules.iter().any(|rule| matches!(rule.action, Action::Reject | Action::Limit(_)));
+        let mut limits: Vec<Limit> = answers.then_some(reject::RATE).into_iter().collect();
+        let limits_of = config.rules.iter().map(|rule| match rule.action {
+            Action::Limit(limit) => {
+                let per_source = u32::from(limit.per == Per::Source);
+                limits.push(Limit { rate: limit.rate, burst: limit.burst, per_source, ..Limit::default() });
+                number(limits.len() - 1)
+            }
+            _ => 0,
+        });
+        let limits_of = limits_of.collect();
         Ok(Self {
             config,
             windows: config.rules.iter().map(|rule| Window::of(rule, now)).collect(),
             of_rules,
+            limits_of,
             services,
+            limits,
             steps: Vec::new(),
             rules: Vec::new(),
             outcomes: Vec::new(),
@@ -134,13 +151,8 @@ impl<'a> Planner<'a> {
         if self.steps.len() > 1 << 24 {
             return Err(TooManySteps::All { steps: self.steps.len() });
         }
-        Ok(Class {
-            slot: number(first),
-            detail: number(count),
-            verdict: STEPS,
-            dscp: DSCP_KEEP,
-            _pad: [0; 2],
-        })
+        let asks = self.steps[first..].iter().fold(0, |asks, step| asks | asked(step));
+        Ok(Class { slot: number(first), detail: number(count), verdict: STEPS, dscp: asks, _pad: [0; 2] })
     }
 
     fn push(&mut self, step: Step, rule: Option<usize>) {
@@ -171,7 +183,8 @@ impl<'a> Planner<'a> {
             Action::Reject => Some(Verdict::Drop),
             Action::Pass | Action::Drop | Action::Tag { .. } => None,
         };
-        let (detail, dscp) = tag(rule);
+        let (mark, dscp) = tag(rule);
+        let detail = if matches!(rule.action, Action::Limit(_)) { self.limits_of[index] } else { mark };
         Step {
             from,
             ramp,
@@ -220,6 +233,14 @@ impl<'a> Planner<'a> {
         self.numbers.insert(outcome, number);
         number
     }
+}
+
+/// What a step asks for: bits of [`asks`].
+const fn asked(step: &Step) -> u8 {
+    let time = if step.from | step.until != 0 { asks::TIME } else { 0 };
+    let place = if step.ramp != 0 { asks::PLACE } else { 0 };
+    let service = if step.services != 0 { asks::SERVICE } else { 0 };
+    time | place | service
 }
 
 /// Mark and DSCP of a rule that tags.

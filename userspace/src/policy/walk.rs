@@ -9,7 +9,7 @@ use octroi_abi::{Class, STEPS, Step, Verdict};
 use octroi_gate::{
     packet::{Fragment, Source},
     ramp::{Ramp, WHOLE, position},
-    rules::{How, World, choose},
+    rules::{self, Choice, How, World, choose},
     service::{Carried, Fit},
     transport::{Ports, Transport, Upper},
 };
@@ -90,7 +90,7 @@ impl<'a> Walk<'a> {
             return Found { verdict: decided(&outcome), outcome, rule };
         }
         let asked = Asked { planner: &self.planner, address, question };
-        let choice = choose(&asked, class.slot, class.detail, 0);
+        let choice = choose(&asked, class.slot, class.detail, class.dscp);
         let step = asked.step(choice.step);
         debug_assert!(choice.how != How::Connected, "nobody said so");
         let outcome = self.outcome(choice.outcome(&step, 0, 0).slot);
@@ -148,6 +148,10 @@ impl World for Asked<'_> {
 
     fn admits(&self, _limit: u32) -> bool {
         false
+    }
+
+    fn some(&self, first: u32, count: u32, asked: rules::Asked) -> Option<Choice> {
+        rules::some(self, first, count, asked)
     }
 
     fn answers(&self) -> bool {

@@ -190,3 +190,6 @@ pub const UNDEFINED: Step = Step {
     observes: 0,
     _pad: [0; 9],
 };
+
+#[cfg(test)]
+mod tests;

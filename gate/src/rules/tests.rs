@@ -64,9 +64,19 @@ impl Fake {
         self.asked.borrow_mut().push(question);
     }
 
-    /// Which of all steps decides about an IPv4 packet, and what it comes to.
+    /// What its steps ask for, all of them.
+    fn choose(&self, first: u32, count: u32) -> Choice {
+        let of = |step: &Step| {
+            let time = if step.from | step.until == 0 { 0 } else { asks::TIME };
+            let place = if step.ramp == 0 { 0 } else { asks::PLACE };
+            time | place | if step.services == 0 { 0 } else { asks::SERVICE }
+        };
+        choose(self, first, count, self.steps.iter().map(of).fold(0, |all, asks| all | asks))
+    }
+
+    /// Which of all steps decides about a packet, and what it comes to.
     fn choice(&self) -> (u32, How) {
-        let Choice { step, how } = choose(self, 0, u32::try_from(self.steps.len()).expect("few"), 0);
+        let Choice { step, how } = self.choose(0, u32::try_from(self.steps.len()).expect("few"));
         (step, how)
     }
 
@@ -127,6 +137,10 @@ impl World for Fake {
         self.admits
     }
 
+    fn some(&self, first: u32, count: u32, asked: Asked) -> Option<Choice> {
+        some(self, first, count, asked)
+    }
+
     fn answers(&self) -> bool {
         self.ask(Answer);
         self.answers
@@ -164,12 +178,12 @@ fn the_first_step_that_matches_decides() {
 #[test]
 fn a_class_has_the_steps_from_its_first_one_on_and_no_more() {
     let fake = fake(vec![step(Verdict::Pass); 8]);
-    let of = |first, count| choose(&fake, first, count, 0).step;
+    let of = |first, count| fake.choose(first, count).step;
     assert_eq!([of(0, 1), of(3, 1), of(3, 5), of(7, 1)], [0, 3, 3, 7]);
     assert_eq!(of(3, 0), u32::MAX, "no step, no decision");
     let last = fake_observing(8);
-    assert_eq!(choose(&last, 0, 7, 0).step, u32::MAX, "the deciding one is not the class's");
-    assert_eq!(choose(&last, 0, 9, 0).step, 8);
+    assert_eq!(last.choose(0, 7).step, u32::MAX, "the deciding one is not the class's");
+    assert_eq!(last.choose(0, 9).step, 8);
 }
 
 /// That many steps that observe, and one that decides.
@@ -189,16 +203,14 @@ fn as_many_steps_are_looked_at_as_a_class_can_have() {
 }
 
 #[test]
-fn steps_that_observe_are_counted_by_family_and_the_next_one_is_looked_at() {
+fn steps_that_observe_are_counted_and_the_next_one_is_looked_at() {
     let unseen = Step { services: 1, ..observing(22) };
     let steps =
         [observing(20), unseen, observing(24), Step { observed: 0, ..observing(0) }, step(Verdict::Drop)];
-    for family in [0, 1] {
-        let fake = fake(steps);
-        assert_eq!(choose(&fake, 0, 5, family).step, 4);
-        assert_eq!(fake.counted.take(), [20 + family, 24 + family]);
-    }
-    let decided_above = fake([step(Verdict::Pass), observing(20)]);
+    let fake = fake(steps);
+    assert_eq!(fake.choose(0, 5).step, 4);
+    assert_eq!(fake.counted.take(), [20, 24]);
+    let decided_above = self::fake([step(Verdict::Pass), observing(20)]);
     assert_eq!(decided_above.counting(), (0, vec![]));
 }
 
@@ -271,7 +283,9 @@ fn the_clock_and_the_position_are_asked_once_and_only_for_times_and_ramps() {
     assert_eq!((plain.choice().0, plain.asked()), (2, vec![Question::Carried]));
     let timed = Step { from: 2000, until: 3000, ramp: 1, ..step(Verdict::Drop) };
     let ahead = fake([timed, timed, Step { until: 1, ..timed }, step(Verdict::Pass)]);
-    assert_eq!((ahead.choice().0, ahead.asked()), (3, vec![Now]), "no ramp has begun");
+    assert_eq!((ahead.choice().0, ahead.asked()), (3, vec![Now, Place]));
+    let windows = fake([Step { ramp: 0, ..timed }, step(Verdict::Pass)]);
+    assert_eq!((windows.choice().0, windows.asked()), (1, vec![Now]), "no ramp");
     let ramping = Step { from: 1, ramp: 1, ..step(Verdict::Drop) };
     let steps = [Step { until: 3000, ..ramping }, ramping, timed, step(Verdict::Pass)];
     let ramping = Fake { place: 9999, ..fake(steps) };
@@ -279,12 +293,12 @@ fn the_clock_and_the_position_are_asked_once_and_only_for_times_and_ramps() {
 }
 
 #[test]
-fn what_the_packet_carries_is_asked_once_and_only_for_steps_that_are_not_gone() {
+fn what_the_packet_carries_is_asked_once_and_only_for_services() {
     let none = serving(Verdict::Drop, 0, 1);
     let several = fake([none, none, serving(Verdict::Pass, 2, 1), step(Verdict::Pass)]);
     assert_eq!((several.choice().0, several.asked()), (3, vec![Question::Carried]));
-    let gone = fake([Step { until: 1000, ..none }, step(Verdict::Pass)]);
-    assert_eq!((gone.choice().0, gone.asked()), (1, vec![Now]));
+    let timed = fake([Step { until: 1000, ..step(Verdict::Drop) }, step(Verdict::Pass)]);
+    assert_eq!((timed.choice().0, timed.asked()), (1, vec![Now]));
 }
 
 #[test]
@@ -401,8 +415,8 @@ fn where_nothing_decides_and_where_no_step_is_the_packet_is_dropped() {
     let none = silent.choice();
     assert_eq!(none, (u32::MAX, How::Verdict));
     // Steps that are not there are as good as that, wherever they are.
-    assert_eq!(choose(&silent, 1, 2, 0).step, 2);
-    assert_eq!(choose(&silent, u32::MAX, 2, 0).step, u32::MAX);
+    assert_eq!(silent.choose(1, 2).step, 2);
+    assert_eq!(silent.choose(u32::MAX, 2).step, u32::MAX);
     assert_eq!(silent.step(none.0), UNDEFINED);
     let outcome = Choice { step: none.0, how: none.1 }.outcome(&UNDEFINED, 0, 14);
     let expected = Outcome { verdict: Verdict::Drop, slot: MALFORMED, mark: 0, dscp: DSCP_KEEP, header: 14 };

@@ -6,6 +6,7 @@
 mod csv;
 pub mod embedded;
 mod error;
+mod held;
 mod mmdb;
 mod original;
 mod record;

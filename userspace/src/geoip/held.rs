@@ -1,0 +1,86 @@
+//! A file that can be read more than once, and is the same each time or an error.
+
+use std::{
+    fs::File,
+    hash::{DefaultHasher, Hasher},
+    io::{self, Read, Seek},
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, PoisonError},
+    time::UNIX_EPOCH,
+};
+
+use super::DatabaseError;
+
+/// A file, held open: replaced or removed, it can still be read as it was. One that was written into cannot, and the
+/// next reading says so. That costs no memory, and the disk space of a file that nobody else has any more.
+#[derive(Debug)]
+pub(super) struct Held {
+    path: PathBuf,
+    /// Locked while it is read, since it has one position.
+    file: Mutex<File>,
+    first: OnceLock<Seen>,
+}
+
+/// What the first reading found.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Of all bytes.
+    fingerprint: u64,
+    /// Time of the last change, in seconds since 1970.
+    modified: i64,
+}
+
+impl Held {
+    /// Opens a file.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: Mutex::new(File::open(path)?), first: OnceLock::new() })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All bytes, and the time of the last change in seconds since 1970: the first time whatever is there, then only
+    /// the same again.
+    ///
+    /// # Errors
+    /// When the file cannot be read, changes meanwhile, or has been written into since the first time.
+    pub(super) fn read(&self) -> Result<(Vec<u8>, i64), DatabaseError> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let (bytes, modified) = read_settled(&file, &self.path)?;
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&bytes);
+        let fingerprint = hasher.finish();
+        let first = self.first.get_or_init(|| Seen { fingerprint, modified });
+        if first.fingerprint != fingerprint {
+            return Err(DatabaseError::Overwritten { path: self.path.clone() });
+        }
+        // The first time's: `touch` does not make it another file.
+        Ok((bytes, first.modified))
+    }
+}
+
+/// The whole file and the time of its last change in seconds since 1970. Size and time must be the same before and
+/// after, or somebody is writing into the file.
+fn read_settled(mut file: &File, path: &Path) -> Result<(Vec<u8>, i64), DatabaseError> {
+    let failed = |source| DatabaseError::Read { path: path.to_owned(), source };
+    let before = file.metadata().map_err(failed)?;
+    if before.is_file() {
+        file.rewind().map_err(failed)?;
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    let after = file.metadata().map_err(failed)?;
+    let modified = before.modified().map_err(failed)?;
+    if before.len() != bytes.len() as u64
+        || after.len() != before.len()
+        || after.modified().map_err(failed)? != modified
+    {
+        return Err(DatabaseError::Changed { path: path.to_owned() });
+    }
+    let seconds = match modified.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        Err(earlier) => -i64::try_from(earlier.duration().as_secs()).unwrap_or(i64::MAX),
+    };
+    Ok((bytes, seconds))
+}

@@ -1,7 +1,8 @@
 //! What a policy means: facts against one rule (`decide`), and addresses against everything from the text of a
-//! configuration to the table (`whole`).
+//! configuration and files to the table (`whole`).
 
 mod decide;
+mod judge;
 mod whole;
 
 use std::path::Path;

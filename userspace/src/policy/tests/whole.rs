@@ -1,15 +1,11 @@
 //! From the text of a configuration, and a database written here, to what the host's engine does at an address.
 
-use std::{
-    fs,
-    net::{IpAddr, Ipv6Addr},
+use octroi_abi::{DSCP_KEEP, Verdict};
+
+use super::{
+    drop_rule,
+    judge::{Files, Judged},
 };
-
-use octroi_abi::{Counter, DSCP_KEEP, Verdict};
-use octroi_gate::corpus::build::udp;
-
-use super::{config, drop_rule};
-use crate::policy::{Databases, compile::compile, slots::Slots};
 
 /// A country database with everything in it that published ones have and should not: multicast and space beyond
 /// 2000::/3 in Switzerland, private space in Australia, documentation in Japan, a host of its own, pseudo-codes.
@@ -40,54 +36,22 @@ const ASN: &str = "\
 240e:1::,240e:1:ffff:ffff:ffff:ffff:ffff:ffff,58593,Azure China
 ";
 
-/// What happens to a packet, and how it is counted: verdict, mark, DSCP, location, rule, observing rules.
-#[derive(PartialEq, Eq, Debug)]
-struct Judged {
-    verdict: Verdict,
-    mark: u32,
-    dscp: u8,
-    location: String,
-    rule: Option<String>,
-    observed: Vec<String>,
-}
-
-/// Compiles a policy over the databases above, and judges one packet of each source.
+/// Judges one packet of each source by a policy over the databases above.
 fn judged(text: &str, sources: &[&str]) -> Vec<Judged> {
-    let folder = tempfile::tempdir().expect("make a temporary directory");
-    let file = |name: &str, contents: &str| {
-        let path = folder.path().join(name);
-        fs::write(&path, contents).expect("write into a directory of ours");
-        path
-    };
-    let (country, asn) = (file("country.csv", COUNTRY), file("asn.csv", ASN));
-    let config = config(&format!("[geoip]\ncountry = {country:?}\nasn = {asn:?}\n{text}"));
-    let databases = Databases::open(&config).unwrap_or_else(|error| panic!("{error}"));
-    let mut compilation = compile(&config, &databases).unwrap_or_else(|error| panic!("{error}"));
-    let mut slots = Slots::new();
-    compilation.assign(&mut slots, &[], |_| Counter::default()).unwrap_or_else(|error| panic!("{error}"));
-    let judge = |source: &&str| {
-        let source: IpAddr = source.parse().expect("an address");
-        let here = if source.is_ipv4() { IpAddr::from([9, 9, 9, 9]) } else { Ipv6Addr::from_bits(9).into() };
-        let outcome = compilation.compiled.judge(&udp(source, here).frame());
-        let counted = slots.outcome(outcome.slot).unwrap_or_else(|| panic!("{source} is not counted"));
-        assert_eq!(counted.verdict, Some(outcome.verdict), "{source}");
-        Judged {
-            verdict: outcome.verdict,
-            mark: if outcome.verdict == Verdict::Tag { outcome.mark } else { 0 },
-            dscp: outcome.dscp,
-            location: counted.location.to_string(),
-            rule: counted.rule.clone(),
-            observed: counted.observed.iter().map(|(name, _)| name.clone()).collect(),
-        }
-    };
-    sources.iter().map(judge).collect()
+    files().judged(&over_databases(text), sources)
 }
 
-/// Which of the sources a policy drops.
+/// Which of the sources a policy over the databases above drops.
 fn dropped<'a>(text: &str, sources: &[&'a str]) -> Vec<&'a str> {
-    let verdicts = judged(text, sources).into_iter().map(|judged| judged.verdict);
-    let both = sources.iter().copied().zip(verdicts);
-    both.filter(|(_, verdict)| *verdict == Verdict::Drop).map(|(source, _)| source).collect()
+    files().dropped(&over_databases(text), sources)
+}
+
+fn files() -> Files {
+    Files::new(&[("country.csv", COUNTRY), ("asn.csv", ASN)])
+}
+
+fn over_databases(text: &str) -> String {
+    format!("[geoip]\ncountry = \"country.csv\"\nasn = \"asn.csv\"\n{text}")
 }
 
 const SWISS: [&str; 8] =

@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     daemon::{
         engine::{database_status, tables},
-        status::{DatabaseStatus, Tables},
+        status::{DatabaseStatus, Families, Tables},
     },
     lint::{self, Surroundings},
     policy::{Databases, compile::compile, slots::Slots, window::Stage},
@@ -24,6 +24,7 @@ pub struct Report {
     tables: Tables,
     classes: usize,
     databases: Vec<DatabaseStatus>,
+    lists: Vec<List>,
     warnings: Vec<String>,
 }
 
@@ -33,6 +34,13 @@ struct Rule {
     action: String,
     stage: &'static str,
     note: Option<String>,
+}
+
+/// A file that rules list.
+#[derive(Serialize, Debug)]
+struct List {
+    path: String,
+    networks: Families,
 }
 
 /// A database older than this is worth a warning, in seconds: GeoIP data moves by several percent a quarter.
@@ -60,6 +68,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
         }
         warnings.extend(database.notes.iter().map(|note| format!("{}: {note}", database.origin)));
     }
+    warnings.extend(databases.empty_lists());
     warnings.extend(lint::warnings(&config, &databases, &Surroundings::here()));
     let now = crate::time::now_ns();
     let rule = |rule: &crate::config::Rule| Rule {
@@ -74,6 +83,14 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
         tables: tables(databases.country.networks, &compilation),
         classes: compilation.compiled.classes.len(),
         databases: databases.all().map(database_status).to_vec(),
+        lists: databases
+            .lists
+            .iter()
+            .map(|(path, list)| List {
+                path: path.display().to_string(),
+                networks: Families { ipv4: list.networks.v4, ipv6: list.networks.v6 },
+            })
+            .collect(),
         warnings,
     };
     let refused = args.strict && !report.warnings.is_empty();
@@ -106,6 +123,12 @@ impl Report {
                 database.built,
                 database.networks.ipv4,
                 database.networks.ipv6
+            ));
+        }
+        for List { path, networks } in &self.lists {
+            line(format_args!(
+                "list        {path}: {} IPv4 and {} IPv6 networks",
+                networks.ipv4, networks.ipv6
             ));
         }
         for rule in &self.rules {

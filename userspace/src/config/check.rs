@@ -13,16 +13,17 @@ use super::{Config, Control, DefaultVerdict, Defaults, GeoIp, Local, Malformed, 
 /// Reports what is wrong with `raw`. What is wrong has its default in the result, which counts only where
 /// nothing was reported.
 pub(super) fn check(raw: &RawConfig, path: &Path, problems: &mut Problems<'_>) -> Config {
+    let folder = path.parent().unwrap_or(Path::new(""));
     let modes = [("auto", Mode::Auto), ("native", Mode::Native), ("generic", Mode::Generic)];
     Config {
         path: path.to_owned(),
         interfaces: interfaces(&raw.interfaces, problems),
         mode: choice(&raw.mode, "mode", &modes, &[], problems).unwrap_or(Mode::Auto),
-        geoip: geoip(&raw.geoip, path, problems),
+        geoip: geoip(&raw.geoip, folder, problems),
         policy: policy(&raw.policy, problems),
         metrics: metrics(&raw.listen, problems),
         control: control(&raw.control, problems),
-        rules: rule::check(&raw.rules, problems),
+        rules: rule::check(&raw.rules, folder, problems),
     }
 }
 
@@ -69,17 +70,12 @@ fn interfaces(field: &Field<Vec<At<String>>>, problems: &mut Problems<'_>) -> Ve
     patterns
 }
 
-fn geoip(raw: &RawGeoIp, path: &Path, problems: &mut Problems<'_>) -> GeoIp {
-    let folder = path.parent().unwrap_or(Path::new(""));
+fn geoip(raw: &RawGeoIp, folder: &Path, problems: &mut Problems<'_>) -> GeoIp {
     let mut database = |field: &Field<String>, name: &str| {
         let At { value, span } = field.given()?;
-        if value.is_empty() {
-            let message =
-                format!("geoip.{name} is empty; name a file, or leave the key out for the embedded table");
-            problems.report(span, message);
-        }
-        no_zero(value, &format!("geoip.{name}"), span, problems);
-        Some(folder.join(value))
+        let file =
+            file(value, &format!("geoip.{name}"), "name a file, or leave the key out for the embedded table");
+        file.map(|path| folder.join(path)).map_err(|message| problems.report(span, message)).ok()
     };
     GeoIp {
         country: database(&raw.country, "country"),
@@ -144,13 +140,25 @@ fn absolute(field: &Field<String>, name: &str, standard: &Path, problems: &mut P
         let message = format!("{name} {} is not an absolute path, such as {example}", quoted(value));
         problems.report(span, message);
     }
-    no_zero(value, name, span, problems);
+    if let Err(message) = no_zero(value, name) {
+        problems.report(span, message);
+    }
     path
 }
 
-/// The system takes no path with a zero byte, and says so only when the file is opened.
-fn no_zero(value: &str, name: &str, span: &super::error::Span, problems: &mut Problems<'_>) {
-    if value.contains('\0') {
-        problems.report(span, format!("{name} {} contains a zero byte, which no path can", quoted(value)));
+/// The path of a file as it was typed; `instead` is what to do where none was.
+pub(super) fn file<'v>(value: &'v str, name: &str, instead: &str) -> Result<&'v Path, String> {
+    if value.is_empty() {
+        return Err(format!("{name} is empty; {instead}"));
     }
+    no_zero(value, name)?;
+    Ok(Path::new(value))
+}
+
+/// The system takes no path with a zero byte, and says so only when the file is opened.
+fn no_zero(value: &str, name: &str) -> Result<(), String> {
+    if value.contains('\0') {
+        return Err(format!("{name} {} contains a zero byte, which no path can", quoted(value)));
+    }
+    Ok(())
 }

@@ -131,7 +131,7 @@ impl<'t> Problems<'t> {
 }
 
 /// A user's text in quotes, for a message: control characters escaped, long text cut short.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 64;
     if text.chars().count() <= LONGEST {
         return format!("{text:?}");

@@ -123,6 +123,7 @@ const fn planned(path: &'static str, kind: &'static str, meaning: &'static str) 
 
 const PLACES: &str = r#"a list of strings, such as ["CN", "unknown"]"#;
 const NETWORKS: &str = r#"a list of strings, such as ["192.0.2.0/24", "2001:db8::1"]"#;
+const FILES: &str = r#"a list of strings, paths of files, such as ["blocked.txt"]"#;
 const NUMBERS: &str = "a list of integers, such as [58593]";
 
 const RATE: &str = "an integer from 1 to 10000000";
@@ -228,10 +229,11 @@ const REFERENCE: &[Key] = &[
     optional("rule.source.not_asn", NUMBERS, "not set", "announced by none of these autonomous systems"),
     optional("rule.source.cidr", NETWORKS, "not set", "within one of these networks"),
     optional("rule.source.not_cidr", NETWORKS, "not set", "within none of these networks"),
-    planned(
+    optional(
         "rule.source.list",
-        "a list of strings, paths of files",
-        "within a network listed in one of these files",
+        FILES,
+        "not set",
+        "within a network that one of these files lists, one a line",
     ),
     planned("rule.source.anonymous", "a list of strings", "one of these kinds of anonymizer"),
     required("rule.action", "a string: pass, drop, reject, tag or limit", "the verdict for what matches"),

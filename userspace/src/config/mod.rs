@@ -8,7 +8,7 @@ mod error;
 mod interface;
 mod key;
 mod limit;
-mod network;
+pub(crate) mod network;
 mod place;
 mod raw;
 mod read;
@@ -35,7 +35,9 @@ pub use rule::Rule;
 pub use service::Services;
 pub use source::Source;
 
-use error::{Problems, quoted};
+pub(crate) use error::quoted;
+
+use error::Problems;
 use raw::RawConfig;
 
 /// A configuration that holds.

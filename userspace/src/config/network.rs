@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 
 /// Why a text is no network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NetworkError {
+pub(crate) enum NetworkError {
     #[error("is not an IPv4 or IPv6 address, or network such as 192.0.2.0/24 or 2001:db8::/32")]
     Address,
     #[error("has the prefix length {length:?}; expected a number from 0 to {longest}")]
@@ -18,7 +18,7 @@ pub(super) enum NetworkError {
 }
 
 /// Reads a network, or an address as the network of only that address.
-pub(super) fn parse(text: &str) -> Result<IpNetwork, NetworkError> {
+pub(crate) fn parse(text: &str) -> Result<IpNetwork, NetworkError> {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
         None => (text, None),

@@ -76,6 +76,7 @@ pub(super) struct RawSource {
     pub(super) not_asn: Field<Vec<At<i128>>>,
     pub(super) cidr: Field<Vec<At<String>>>,
     pub(super) not_cidr: Field<Vec<At<String>>>,
+    pub(super) list: Field<Vec<At<String>>>,
 }
 
 impl RawConfig {
@@ -161,6 +162,7 @@ impl RawSource {
             not_asn: table.integers("not_asn", problems),
             cidr: table.strings("cidr", problems),
             not_cidr: table.strings("not_cidr", problems),
+            list: table.strings("list", problems),
         };
         Field::Given(At { value: raw, span: source.span }, key)
     }

@@ -1,6 +1,7 @@
 //! Rules: what `[[rule]]` holds once it is checked.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use super::action::{self, Action};
 use super::error::{Problems, Span, quoted};
@@ -36,15 +37,17 @@ pub struct Rule {
     pub established: bool,
 }
 
-/// Reports what is wrong with the rules; the result counts only where nothing was reported.
-pub(super) fn check(raw: &[At<RawRule>], problems: &mut Problems<'_>) -> Vec<Rule> {
+/// Reports what is wrong with the rules; the result counts only where nothing was reported. Relative paths start at
+/// `folder`.
+pub(super) fn check(raw: &[At<RawRule>], folder: &Path, problems: &mut Problems<'_>) -> Vec<Rule> {
     let mut names = HashMap::new();
-    raw.iter().filter_map(|rule| check_rule(rule, &mut names, problems)).collect()
+    raw.iter().filter_map(|rule| check_rule(rule, folder, &mut names, problems)).collect()
 }
 
 /// `None` only where something was reported, here or by the reader.
 fn check_rule<'r>(
     rule: &'r At<RawRule>,
+    folder: &Path,
     names: &mut HashMap<&'r str, Span>,
     problems: &mut Problems<'_>,
 ) -> Option<Rule> {
@@ -61,7 +64,7 @@ fn check_rule<'r>(
     if let Some(name) = raw.name.given() {
         check_name(name, names, problems);
     }
-    let source = raw.source.given().map(|source| source::check(source, &raw.label, problems));
+    let source = raw.source.given().map(|source| source::check(source, &raw.label, folder, problems));
     let action = action::check(raw, problems);
     let service = service::check(&raw.service, problems);
     let Times { from, until, ramp } = time::check(&raw.from, &raw.until, &raw.ramp, problems);

@@ -1,7 +1,10 @@
 //! A rule's `source`: which addresses the rule is about.
 
+use std::path::{Path, PathBuf};
+
 use ipnetwork::IpNetwork;
 
+use super::check::file;
 use super::error::Problems;
 use super::network;
 use super::place::{self, PlaceSet};
@@ -29,11 +32,16 @@ pub struct Source {
     pub cidr: Option<Vec<IpNetwork>>,
     /// Within none of these; as in `cidr`.
     pub not_cidr: Option<Vec<IpNetwork>>,
+    /// Within a network that one of these files lists. Relative paths are already joined to the configuration's folder;
+    /// whether the files exist is not known yet.
+    pub list: Option<Vec<PathBuf>>,
 }
 
-/// Reports what is wrong with `raw`; the result counts only where nothing was reported.
-pub(super) fn check(raw: &At<RawSource>, label: &str, problems: &mut Problems<'_>) -> Source {
-    let RawSource { empty, any, country, not_country, continent, asn, not_asn, cidr, not_cidr } = &raw.value;
+/// Reports what is wrong with `raw`; the result counts only where nothing was reported. Relative paths start at
+/// `folder`.
+pub(super) fn check(raw: &At<RawSource>, label: &str, folder: &Path, problems: &mut Problems<'_>) -> Source {
+    let RawSource { empty, any, country, not_country, continent, asn, not_asn, cidr, not_cidr, list: files } =
+        &raw.value;
     if *empty {
         let message = format!("the source of {label} is empty; for every source, write {{ any = true }}");
         problems.report(&raw.span, message);
@@ -54,6 +62,7 @@ pub(super) fn check(raw: &At<RawSource>, label: &str, problems: &mut Problems<'_
         not_asn: list(not_asn, problems, |&number| as_number(number)),
         cidr: list(cidr, problems, |text| networks(text)),
         not_cidr: list(not_cidr, problems, |text| networks(text)),
+        list: list(files, problems, |text| list_file(text).map(|path| folder.join(path))),
     }
 }
 
@@ -87,4 +96,11 @@ fn as_number(number: i128) -> Result<u32, String> {
 
 fn networks(text: &str) -> Result<IpNetwork, String> {
     network::parse(text).map_err(|error| format!("network {} {error}", super::error::quoted(text)))
+}
+
+fn list_file(text: &str) -> Result<&Path, String> {
+    if network::parse(text).is_ok() {
+        return Err(format!("list takes paths of files, and {text:?} is a network; write cidr = [{text:?}]"));
+    }
+    file(text, "list", "name a file")
 }

@@ -70,6 +70,8 @@ pub struct Candidate {
     compilation: Compilation,
     databases: Vec<DatabaseStatus>,
     tables: Tables,
+    /// What is allowed and seldom meant, a sentence each.
+    warnings: Vec<String>,
 }
 
 impl Candidate {
@@ -85,9 +87,10 @@ impl Candidate {
         let classified = classify(&config, &databases, Some(time::now_ns())).map_err(Failure::config)?;
         let networks = databases.country.networks;
         let statuses = databases.all().map(database_status).to_vec();
+        let warnings = databases.empty_lists().collect();
         let compilation = classified.build_last(&config, databases).map_err(Failure::config)?;
         let tables = tables(networks, &compilation);
-        Ok(Self { config, originals, compilation, databases: statuses, tables })
+        Ok(Self { config, originals, compilation, databases: statuses, tables, warnings })
     }
 
     /// The configuration.
@@ -137,7 +140,7 @@ impl Engine {
             Ok(cleared) => cleared.iter().for_each(|left| tracing::warn!("{left}")),
             Err(error) => tracing::error!(%error, "look for what earlier daemons left"),
         }
-        for warning in live.missing() {
+        for warning in candidate.warnings.into_iter().chain(live.missing()) {
             tracing::warn!("{warning}");
         }
         Ok(Self { path, live: Mutex::new(live), explaining: Mutex::new(()) })
@@ -195,7 +198,8 @@ impl Engine {
         // The step is done: whatever follows does not undo it.
         let listing = live.follow_interfaces().err().map(|error| error.to_string());
         let unfiltered = live.unfiltered.iter().map(|(_, reason)| reason.clone());
-        Ok(warnings.into_iter().chain(listing).chain(unfiltered).chain(live.missing()).collect())
+        let warnings = warnings.into_iter().chain(candidate.warnings);
+        Ok(warnings.chain(listing).chain(unfiltered).chain(live.missing()).collect())
     }
 
     /// Attaches to interfaces that appeared, forgets those that vanished.

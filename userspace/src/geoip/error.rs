@@ -1,11 +1,11 @@
-//! Why a database could not be used.
+//! Why a database or a list could not be used.
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a database could not be used; every message names the file and what to do.
+/// Why a database or a list could not be used; every message names the file and what to do.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DatabaseError {
@@ -14,6 +14,19 @@ pub enum DatabaseError {
     Read {
         /// The file.
         path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file of a list could not be opened.
+    #[error(
+        "read {}, which rule \"{rule}\" lists: {source}; create it (it may be empty), or take it out of the rule's list",
+        path.display()
+    )]
+    List {
+        /// The file.
+        path: PathBuf,
+        /// The first rule that lists it.
+        rule: String,
         /// What the system said.
         source: io::Error,
     },
@@ -70,7 +83,7 @@ pub enum DatabaseError {
         /// The key under `[geoip]`.
         key: &'static str,
     },
-    /// A line of a CSV file is not right.
+    /// A line of a CSV file or a list is not right.
     #[error("{}:{line}: {reason}", path.display())]
     Line {
         /// The file.

@@ -1,4 +1,5 @@
-//! GeoIP databases: a file (MMDB or CSV) or an embedded table, read into sorted runs of addresses.
+//! GeoIP databases: a file (MMDB or CSV) or an embedded table, read into sorted runs of addresses. And lists of
+//! networks, read into sorted ranges.
 //!
 //! This is the only part that knows the formats. It says what a database says: address space that no database
 //! decides (`special`) is laid over by whoever compiles a policy.
@@ -7,6 +8,7 @@ mod csv;
 pub mod embedded;
 mod error;
 mod held;
+mod list;
 mod mmdb;
 mod original;
 mod record;
@@ -23,6 +25,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub use error::DatabaseError;
+pub use list::{List, Lists, OriginalList};
 pub use original::Original;
 
 use crate::country::{Continent, CountryCode};

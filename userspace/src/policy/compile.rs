@@ -75,7 +75,8 @@ pub fn compile(config: &Config, databases: &Databases) -> Result<Compilation, Co
 /// When there are more classes than 16 bits can number.
 pub fn classify(config: &Config, databases: &Databases, now: Option<u64>) -> Result<Classified, TableError> {
     let mut memberships = Memberships::new(config.rules.len());
-    let (v4, v6) = (memberships.runs(&config.rules), memberships.runs(&config.rules));
+    let v4 = memberships.runs(&config.rules, &databases.lists);
+    let v6 = memberships.runs(&config.rules, &databases.lists);
     let told_apart = asn_told_apart(config, databases);
     let windows: Vec<Window> = config.rules.iter().map(|rule| Window::of(rule, now)).collect();
     let policy =

@@ -4,7 +4,10 @@ use std::fmt;
 
 use octroi_abi::Verdict;
 
-use super::{sets::Membership, window::Window};
+use super::{
+    sets::{Membership, Set},
+    window::Window,
+};
 use crate::{
     config::{Action, Config, Local, Place, Rule},
     country::{Continent, CountryCode},
@@ -137,6 +140,7 @@ pub(crate) enum Mismatch {
     NotAsn,
     Cidr,
     NotCidr,
+    List,
 }
 
 /// Why the rule with that index does not match; `None` where it does.
@@ -153,7 +157,7 @@ pub(crate) fn mismatch(index: usize, rule: &Rule, subject: &Subject<'_>) -> Opti
         Location::Local | Location::Unknown => Place::Unknown,
     };
     let asn = subject.asn();
-    let failed = |given: bool, holds: bool| given && !holds;
+    let within = |set| subject.membership.contains(index, set);
     let checks = [
         (Mismatch::Country, source.country.as_ref().is_some_and(|set| !set.contains(place))),
         (Mismatch::NotCountry, source.not_country.as_ref().is_some_and(|set| set.contains(place))),
@@ -169,8 +173,9 @@ pub(crate) fn mismatch(index: usize, rule: &Rule, subject: &Subject<'_>) -> Opti
             Mismatch::NotAsn,
             source.not_asn.as_ref().is_some_and(|set| asn.is_some_and(|own| set.contains(&own))),
         ),
-        (Mismatch::Cidr, failed(source.cidr.is_some(), subject.membership.contains(2 * index))),
-        (Mismatch::NotCidr, failed(source.not_cidr.is_some(), !subject.membership.contains(2 * index + 1))),
+        (Mismatch::Cidr, source.cidr.is_some() && !within(Set::Cidr)),
+        (Mismatch::NotCidr, source.not_cidr.is_some() && within(Set::NotCidr)),
+        (Mismatch::List, source.list.is_some() && !within(Set::List)),
     ];
     checks.into_iter().find_map(|(key, failed)| failed.then_some(key))
 }

@@ -115,8 +115,8 @@ impl<'a> Explainer<'a> {
         question: Question,
     ) -> Result<Self, TooManySteps> {
         let mut memberships = Memberships::new(config.rules.len());
-        let v4 = Layers::new(databases, memberships.runs(&config.rules), |_| true);
-        let v6 = Layers::new(databases, memberships.runs(&config.rules), |_| true);
+        let v4 = Layers::new(databases, memberships.runs(&config.rules, &databases.lists), |_| true);
+        let v6 = Layers::new(databases, memberships.runs(&config.rules, &databases.lists), |_| true);
         let asked = databases.all().map(|database| Asked {
             kind: database.kind.as_str().into(),
             path: database.origin.to_string(),
@@ -274,5 +274,9 @@ fn reason(key: Mismatch, rule: &Rule, subject: &Subject<'_>) -> String {
             format!("in none of the rule's {count} prefixes (cidr)")
         }
         Mismatch::NotCidr => "in a prefix that not_cidr names".into(),
+        Mismatch::List => {
+            let files = rule.source.list.iter().flatten().map(|path| path.display().to_string());
+            format!("in none of the rule's files (list): {}", files.collect::<Vec<_>>().join(", "))
+        }
     }
 }

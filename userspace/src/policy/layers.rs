@@ -2,7 +2,10 @@
 
 use crate::{
     address::Key,
-    geoip::special::{self, Special},
+    geoip::{
+        Database, List,
+        special::{self, Special},
+    },
     policy::Databases,
 };
 
@@ -27,15 +30,20 @@ pub(crate) struct Layers<'a, K> {
     membership: Vec<(K, u32)>,
 }
 
-/// A family that has layers: where its runs stand in a database.
+/// A family that has layers: where its runs stand in a database, and its ranges in a list.
 pub(crate) trait Family: Key {
-    fn database(database: &crate::geoip::Database) -> &[(Self, u32)];
+    fn database(database: &Database) -> &[(Self, u32)];
+    fn list(list: &List) -> &[(Self, Self)];
     fn special() -> Vec<(Self, Self, Special)>;
 }
 
 impl Family for u32 {
-    fn database(database: &crate::geoip::Database) -> &[(Self, u32)] {
+    fn database(database: &Database) -> &[(Self, u32)] {
         &database.v4
+    }
+
+    fn list(list: &List) -> &[(Self, Self)] {
+        &list.v4
     }
 
     fn special() -> Vec<(Self, Self, Special)> {
@@ -44,8 +52,12 @@ impl Family for u32 {
 }
 
 impl Family for u128 {
-    fn database(database: &crate::geoip::Database) -> &[(Self, u32)] {
+    fn database(database: &Database) -> &[(Self, u32)] {
         &database.v6
+    }
+
+    fn list(list: &List) -> &[(Self, Self)] {
+        &list.v6
     }
 
     fn special() -> Vec<(Self, Self, Special)> {

@@ -1,7 +1,7 @@
 //! From a checked configuration and databases to the bytes that judge packets.
 //!
 //! ```text
-//! Config + Databases ─ sets (prefixes of each rule as ranges) ─┐
+//! Config + lists ─ sets (networks of each rule as ranges) ─────┐
 //!   special-purpose space ─────────────────────────────────────┤
 //!   country runs, ASN runs ────────────────────────────────────┴─ layers: merged runs of facts
 //!        └─ decide, for each family once per distinct facts ─ classes ─ table ─ Compiled
@@ -23,67 +23,101 @@ pub mod window;
 #[cfg(test)]
 mod tests;
 
-use crate::{
-    config::Config,
-    geoip::{Database, DatabaseError, Kind, Original},
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::PathBuf,
+    thread::{ScopedJoinHandle, scope},
 };
 
-/// The databases that a configuration names, or the embedded ones in their place.
+use crate::{
+    config::Config,
+    geoip::{Database, DatabaseError, Kind, Lists, Original, OriginalList},
+};
+
+/// The databases that a configuration names, or the embedded ones in their place; and the lists that its rules name.
 #[derive(Debug)]
 pub struct Databases {
     /// Address to country.
     pub country: Database,
     /// Address to autonomous system.
     pub asn: Database,
+    /// Each list, by its path.
+    pub lists: Lists,
 }
 
 impl Databases {
-    /// Reads what `[geoip]` names; what it does not name is embedded.
+    /// Reads what `[geoip]` names, and what it does not name is embedded; reads the lists of the rules.
     ///
     /// # Errors
-    /// The first database that cannot be used.
+    /// The first database or list that cannot be used.
     pub fn open(config: &Config) -> Result<Self, DatabaseError> {
         Originals::open(config)?.read()
     }
 
-    /// Both, in the order in which they are listed everywhere.
+    /// Both databases, in the order in which they are listed everywhere.
     #[must_use]
     pub const fn all(&self) -> [&Database; 2] {
         [&self.country, &self.asn]
     }
+
+    /// Lists that have nothing in them, a sentence each: allowed, and seldom meant.
+    pub fn empty_lists(&self) -> impl Iterator<Item = String> {
+        let empty = self.lists.iter().filter(|(_, list)| list.is_empty());
+        empty.map(|(path, _)| format!("list {} has no network in it, and matches nothing", path.display()))
+    }
 }
 
-/// Where the databases of a configuration are read from: whoever keeps it can read the same ones again.
+/// Where the databases and lists of a configuration are read from: whoever keeps it can read the same ones again.
 #[derive(Debug)]
 pub struct Originals {
     country: Original,
     asn: Original,
+    /// Each once, whatever the number of rules that list it.
+    lists: BTreeMap<PathBuf, OriginalList>,
 }
 
 impl Originals {
-    /// Opens what `[geoip]` names, without reading it.
+    /// Opens what `[geoip]` and the rules name, without reading it.
     ///
     /// # Errors
     /// The first file that cannot be opened.
     pub fn open(config: &Config) -> Result<Self, DatabaseError> {
         let geoip = &config.geoip;
+        let mut lists = BTreeMap::new();
+        for rule in &config.rules {
+            for path in rule.source.list.iter().flatten() {
+                if let Entry::Vacant(entry) = lists.entry(path.clone()) {
+                    entry.insert(OriginalList::open(path, &rule.name)?);
+                }
+            }
+        }
         Ok(Self {
             country: Original::open(Kind::Country, geoip.country.as_deref())?,
             asn: Original::open(Kind::Asn, geoip.asn.as_deref())?,
+            lists,
         })
     }
 
-    /// Reads them: see [`Original::read`].
+    /// Reads them: see [`Original::read`] and [`OriginalList::read`].
     ///
     /// # Errors
-    /// The first database that cannot be used.
+    /// The first database or list that cannot be used.
     pub fn read(&self) -> Result<Databases, DatabaseError> {
-        // Two files, two threads: reading them is most of a reload.
-        std::thread::scope(|scope| {
+        // Several files, several threads: reading them is most of a reload.
+        scope(|scope| {
             let asn = scope.spawn(|| self.asn.read());
+            let lists = scope.spawn(|| {
+                let read = self.lists.iter().map(|(path, list)| Ok((path.clone(), list.read()?)));
+                read.collect::<Result<Lists, DatabaseError>>()
+            });
             let country = self.country.read()?;
-            let asn = asn.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Ok(Databases { country, asn })
+            let asn = joined(asn)?;
+            Ok(Databases { country, asn, lists: joined(lists)? })
         })
     }
+}
+
+/// What a thread came to.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

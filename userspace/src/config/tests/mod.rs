@@ -134,6 +134,7 @@ fn rules_are_read_in_order() {
         not_asn = [1, 4294967295]
         cidr = ["192.0.2.0/24", "2001:db8::1"]
         not_cidr = ["192.0.2.7"]
+        list = ["blocked.txt", "/var/lib/lists/more.txt"]
         "#,
     );
     let [partner, trial] = config.rules.as_slice() else { panic!("two rules: {:?}", config.rules) };
@@ -170,6 +171,7 @@ fn rules_are_read_in_order() {
                 not_asn: Some(vec![1, u32::MAX]),
                 cidr: Some(vec![network("192.0.2.0/24"), network("2001:db8::1/128")]),
                 not_cidr: Some(vec![network("192.0.2.7/32")]),
+                list: Some(vec!["/etc/octroi/blocked.txt".into(), "/var/lib/lists/more.txt".into()]),
             },
             action: Action::Drop,
             observe: true,

@@ -106,7 +106,7 @@ fn a_source_that_matches_nothing_is_refused() {
         source_messages("any = false"),
         ["any = false matches nothing; leave \"any\" out, or write any = true"]
     );
-    for key in ["country", "not_country", "continent", "asn", "not_asn", "cidr", "not_cidr"] {
+    for key in ["country", "not_country", "continent", "asn", "not_asn", "cidr", "not_cidr", "list"] {
         let expected = format!("{key:?} is an empty list; expected a list of ");
         assert!(source_messages(&format!("{key} = []"))[0].starts_with(&expected), "{key}");
     }
@@ -133,6 +133,12 @@ fn values_of_a_source_are_checked_one_by_one() {
         (
             "not_cidr = [\"::ffff:1.2.3.4\"]",
             "network \"::ffff:1.2.3.4\" is IPv4-mapped, and packets carry IPv4 addresses as IPv4; write 1.2.3.4",
+        ),
+        ("list = [\"\"]", "list is empty; name a file"),
+        ("list = [\"a\\u0000\"]", "list \"a\\0\" contains a zero byte, which no path can"),
+        (
+            "list = [\"192.0.2.0/24\"]",
+            "list takes paths of files, and \"192.0.2.0/24\" is a network; write cidr = [\"192.0.2.0/24\"]",
         ),
     ] {
         assert_eq!(source_messages(keys), [expected], "{keys}");

@@ -1,4 +1,4 @@
-//! Tests of whole files: MaxMind's official ones (`testdata/mmdb`), crafted ones, CSV, damage, the embedded tables.
+//! Tests of whole files: MaxMind's official ones (`testdata/mmdb`), crafted ones, CSV, damage, the embedded tables, lists.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at whatever is not as it should be")]
 
@@ -7,6 +7,7 @@ mod csv;
 mod damage;
 mod embedded;
 mod layouts;
+mod list;
 mod official;
 mod original;
 mod trees;

@@ -6,7 +6,7 @@ use super::{config, drop_rule};
 use crate::{
     config::Config,
     country::{Continent, CountryCode},
-    geoip::{Record, special::Special},
+    geoip::{Lists, Record, special::Special},
     policy::{
         decide::{Location, Mismatch, Subject, chain, mismatch},
         sets::Memberships,
@@ -55,7 +55,7 @@ fn decided(config: &Config, source: Source) -> Decision {
     };
     let asn = Record { asn: source.asn, ..Record::default() };
     let mut memberships = Memberships::new(config.rules.len());
-    let runs = memberships.runs::<u32>(&config.rules);
+    let runs = memberships.runs::<u32>(&config.rules, &Lists::new());
     let after = runs.partition_point(|run| run.0 <= u32::from_be_bytes(source.address));
     let membership = memberships.get(runs[after - 1].1);
     let subject = Subject { special: source.special, country: &country, asn: &asn, membership };

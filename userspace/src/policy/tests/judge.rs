@@ -17,6 +17,7 @@ use crate::{
         compile::{Compilation, compile},
         explain::{Explainer, Explanation},
         slots::Slots,
+        walk::Question,
     },
 };
 
@@ -95,6 +96,7 @@ impl Files {
     /// Why a source meets its verdict.
     pub(super) fn explain(&self, text: &str, source: &str) -> Explanation {
         let (config, databases) = self.read(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        Explainer::new(&config, &databases).explain(source.parse().expect("an address"))
+        let explainer = Explainer::new(&config, &databases, Question::now()).expect("fits");
+        explainer.explain(source.parse().expect("an address"))
     }
 }

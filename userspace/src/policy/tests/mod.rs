@@ -1,8 +1,9 @@
 //! What a policy means: facts against one rule (`decide`), and addresses against everything from the text of a
-//! configuration and files to the table (`whole`).
+//! configuration and files to the table (`whole`, `lists`).
 
 mod decide;
 mod judge;
+mod lists;
 mod whole;
 
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::path::Path;
 use crate::config::Config;
 
 /// A configuration without the line that every one needs.
-fn config(text: &str) -> Config {
+pub(super) fn config(text: &str) -> Config {
     let text = format!("interfaces = [\"none0\"]\n{text}");
     Config::parse(&text, Path::new("/test.toml")).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
 }

@@ -5,6 +5,7 @@
 //! a command (`commands`). The packet's own way is in the crate `octroi-gate`.
 
 pub mod address;
+pub mod anonymizer;
 pub mod commands;
 pub mod config;
 pub mod country;

@@ -1,16 +1,22 @@
-//! CSV: `start,end,country`, or `start,end,asn,organisation`, one range a line.
+//! CSV: `start,end,country`, or `start,end,asn,organisation`, or `start,end,kinds` (of anonymizer, separated by `|`), one
+//! range a line.
 //!
 //! Addresses are text or decimal numbers (an IPv4 one where it fits in 32 bits). The first line may be a header; then
-//! columns are found by name, otherwise by place. Ranges may come in any order, but must not overlap: which of two
+//! columns are found by name, otherwise by place; a header may name a column `network` in place of start and end, and
+//! fields of an anonymizer database in place of kinds. Ranges may come in any order, but must not overlap: which of two
 //! should win is for the publisher to say, not for us to guess.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
+use ipnetwork::IpNetwork;
+
+use super::anonymous::{self, FLAGS};
 use super::record::{Field, Raw, Reader, parse_asn};
 use super::runs::{Address, Records, Runs};
 use super::special::Spaces;
 use super::{Database, DatabaseError, Kind, Origin, PerFamily};
+use crate::config::{network, quoted};
 
 /// The text of a file that is no MMDB, or why it cannot be CSV either.
 pub(super) fn text(bytes: &[u8]) -> Result<&str, &'static str> {
@@ -101,19 +107,33 @@ pub(super) fn read(kind: Kind, path: &Path, text: &str, modified: i64) -> Result
 
 /// Which column holds what.
 struct Columns {
-    start: usize,
-    end: usize,
-    value: usize,
+    place: Place,
+    value: Value,
     continent: Option<usize>,
     organization: Option<usize>,
     /// Whether a line may lack the organisation.
     by_place: bool,
 }
 
+/// Which columns hold a range.
+#[derive(Clone, Copy)]
+enum Place {
+    Range { start: usize, end: usize },
+    Network(usize),
+}
+
+/// Which columns hold what is known.
+enum Value {
+    Column(usize),
+    /// Columns that say yes or no about a kind of anonymizer, and which of [`FLAGS`] they are; never empty.
+    Flags(Vec<(usize, usize)>),
+}
+
 impl Columns {
     fn by_place(kind: Kind) -> Self {
         let organization = (kind == Kind::Asn).then_some(3);
-        Self { start: 0, end: 1, value: 2, continent: None, organization, by_place: true }
+        let place = Place::Range { start: 0, end: 1 };
+        Self { place, value: Value::Column(2), continent: None, organization, by_place: true }
     }
 
     /// The columns if `cells` is a header: its first cell then is a word, not an address.
@@ -131,11 +151,30 @@ impl Columns {
         let value: &[&str] = match kind {
             Kind::Country => &["country_code", "country"],
             Kind::Asn => &["asn", "autonomous_system_number"],
+            Kind::Anonymous => &["kinds", "anonymous"],
+        };
+        let flags: Vec<(usize, usize)> = match kind {
+            Kind::Anonymous => {
+                (0..).zip(FLAGS).filter_map(|(flag, (name, _))| Some((find(&[name])?, flag))).collect()
+            }
+            Kind::Country | Kind::Asn => Vec::new(),
+        };
+        let value = match find(value) {
+            Some(column) => Value::Column(column),
+            None if flags.is_empty() => Value::Column(need(value)?),
+            None => Value::Flags(flags),
+        };
+        const STARTS: [&str; 5] = ["start", "start_ip", "ip_range_start", "ip_from", "first"];
+        let place = match (find(&STARTS), find(&["network"])) {
+            (None, Some(network)) => Place::Network(network),
+            _ => Place::Range {
+                start: need(&STARTS)?,
+                end: need(&["end", "end_ip", "ip_range_end", "ip_to", "last"])?,
+            },
         };
         Ok(Some(Self {
-            start: need(&["start", "start_ip", "ip_range_start", "ip_from", "first"])?,
-            end: need(&["end", "end_ip", "ip_range_end", "ip_to", "last"])?,
-            value: need(value)?,
+            place,
+            value,
             continent: find(&["continent_code", "continent"]),
             organization: find(&["as_name", "name", "org", "organization", "autonomous_system_organization"]),
             by_place: false,
@@ -159,12 +198,24 @@ impl<'a> Line<'a> {
     fn parse(kind: Kind, columns: &Columns, cells: &'a [String]) -> Result<Self, String> {
         let cell = |column: usize, what: &str| {
             cells.get(column).map(|cell| cell.trim()).ok_or_else(|| {
-                format!("{} columns, no {what}: give start,end,{}", cells.len(), kind.as_str())
+                format!("{} columns, no {what}: give start,end,{}", cells.len(), value_name(kind))
             })
         };
-        let range = range(cell(columns.start, "start")?, cell(columns.end, "end")?)?;
-        let value = cell(columns.value, kind.as_str())?;
+        let range = match columns.place {
+            Place::Range { start, end } => range(cell(start, "start")?, cell(end, "end")?)?,
+            Place::Network(column) => in_network(cell(column, "network")?)?,
+        };
         let mut raw = Raw::default();
+        let column = match &columns.value {
+            Value::Column(column) => *column,
+            Value::Flags(flags) => {
+                for &(column, flag) in flags {
+                    raw.flags[flag] = Field::Text(cell(column, FLAGS[flag].0)?);
+                }
+                return Ok(Self { range, raw });
+            }
+        };
+        let value = cell(column, value_name(kind))?;
         match kind {
             Kind::Country => {
                 if value.bytes().any(|byte| byte.is_ascii_digit()) && parse_asn(value).is_some() {
@@ -189,8 +240,26 @@ impl<'a> Line<'a> {
                     _ => {}
                 }
             }
+            Kind::Anonymous => raw.kinds = Some(anonymous::kinds(value)?),
         }
         Ok(Self { range, raw })
+    }
+}
+
+/// What a line has besides its range.
+fn value_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Country => "country",
+        Kind::Asn => "asn",
+        Kind::Anonymous => "kinds",
+    }
+}
+
+fn in_network(text: &str) -> Result<Range, String> {
+    match network::parse(text) {
+        Ok(IpNetwork::V4(v4)) => Ok(Range::V4(v4.network().to_bits(), v4.broadcast().to_bits())),
+        Ok(IpNetwork::V6(v6)) => Ok(Range::V6(v6.network().to_bits(), v6.broadcast().to_bits())),
+        Err(error) => Err(format!("network {} {error}", quoted(text))),
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::runs::Address;
 use super::{Database, Kind, Origin, PerFamily, Record};
-use crate::country::CountryCode;
+use crate::{anonymizer::Anonymizers, country::CountryCode};
 
 /// The first bytes after decompression; the last of them counts versions of the form.
 const MAGIC: [u8; 8] = *b"octroig\x01";
@@ -17,12 +17,13 @@ const MAGIC: [u8; 8] = *b"octroig\x01";
 /// Compression for the repository: made once, read at every start.
 const LEVEL: i32 = 19;
 
-/// The committed table of a kind, compressed.
+/// The committed table of a kind, compressed; there is none of anonymizers.
 #[must_use]
-pub fn table(kind: Kind) -> &'static [u8] {
+pub fn table(kind: Kind) -> Option<&'static [u8]> {
     match kind {
-        Kind::Country => include_bytes!("../../data/country.bin.zst"),
-        Kind::Asn => include_bytes!("../../data/asn.bin.zst"),
+        Kind::Country => Some(include_bytes!("../../data/country.bin.zst")),
+        Kind::Asn => Some(include_bytes!("../../data/asn.bin.zst")),
+        Kind::Anonymous => None,
     }
 }
 
@@ -37,6 +38,7 @@ pub fn encode(database: &Database) -> std::io::Result<Vec<u8>> {
     out.0.push(match database.kind {
         Kind::Country => 0,
         Kind::Asn => 1,
+        Kind::Anonymous => 2,
     });
     out.bytes(database.database_type.as_bytes());
     out.0.extend(database.built.to_le_bytes());
@@ -50,6 +52,7 @@ pub fn encode(database: &Database) -> std::io::Result<Vec<u8>> {
                 out.number(record.asn.unwrap_or(0).into());
                 out.bytes(record.organization.as_deref().unwrap_or("").as_bytes());
             }
+            Kind::Anonymous => out.number(record.anonymous.bits().into()),
         }
     }
     out.runs(&database.v4);
@@ -77,6 +80,7 @@ pub fn decode(packed: &[u8]) -> Result<Database, Damaged> {
     let kind = match from.take(1)? {
         [0] => Kind::Country,
         [1] => Kind::Asn,
+        [2] => Kind::Anonymous,
         _ => return Err(Damaged("kind")),
     };
     let database_type = from.text()?.to_owned();
@@ -98,6 +102,9 @@ pub fn decode(packed: &[u8]) -> Result<Database, Damaged> {
                 let asn = Some(from.number::<u32>()?).filter(|&asn| asn != 0);
                 let organization = Some(from.text()?).filter(|name| !name.is_empty()).map(Box::from);
                 Record { asn, organization, ..Record::default() }
+            }
+            Kind::Anonymous => {
+                Record { anonymous: Anonymizers::from_bits(from.number()?), ..Record::default() }
             }
         });
     }

@@ -57,7 +57,7 @@ pub enum DatabaseError {
         reason: String,
     },
     /// The file is whole, and holds something else than what was asked for.
-    #[error("{} is {found} database (database_type \"{database_type}\"); {advice}", path.display())]
+    #[error("{} is {found} database (database_type \"{database_type}\"); give it as [geoip] {key}", path.display())]
     OtherKind {
         /// The file.
         path: PathBuf,
@@ -65,8 +65,8 @@ pub enum DatabaseError {
         found: &'static str,
         /// What the file calls itself.
         database_type: String,
-        /// What to do about it.
-        advice: &'static str,
+        /// The key under `[geoip]` that it is for.
+        key: &'static str,
     },
     /// The file is whole, and no record in it has the field that was asked for.
     #[error(

@@ -127,13 +127,15 @@ impl Collector<'_> {
     ) -> Result<Database, DatabaseError> {
         let path = path.to_owned();
         if !self.fields.found_kind() {
-            return Err(match (self.fields.other_kind(), kind) {
-                (Some((found, advice)), _) => DatabaseError::OtherKind { path, found, database_type, advice },
-                (None, Kind::Country) => {
-                    DatabaseError::Nothing { path, wanted: "a country", database_type, key: kind.as_str() }
-                }
-                (None, Kind::Asn) => {
-                    DatabaseError::Nothing { path, wanted: "an ASN", database_type, key: kind.as_str() }
+            return Err(match self.fields.other_kind() {
+                Some(found) => DatabaseError::OtherKind {
+                    path,
+                    found: found.wanted(),
+                    database_type,
+                    key: found.as_str(),
+                },
+                None => {
+                    DatabaseError::Nothing { path, wanted: kind.wanted(), database_type, key: kind.as_str() }
                 }
             });
         }

@@ -4,6 +4,7 @@
 //! This is the only part that knows the formats. It says what a database says: address space that no database
 //! decides (`special`) is laid over by whoever compiles a policy.
 
+mod anonymous;
 mod csv;
 pub mod embedded;
 mod error;
@@ -28,7 +29,10 @@ pub use error::DatabaseError;
 pub use list::{List, Lists, OriginalList};
 pub use original::Original;
 
-use crate::country::{Continent, CountryCode};
+use crate::{
+    anonymizer::Anonymizers,
+    country::{Continent, CountryCode},
+};
 
 /// What a database is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -37,6 +41,8 @@ pub enum Kind {
     Country,
     /// Autonomous system: number and organisation.
     Asn,
+    /// Kinds of anonymizer.
+    Anonymous,
 }
 
 impl Kind {
@@ -46,6 +52,16 @@ impl Kind {
         match self {
             Self::Country => "country",
             Self::Asn => "asn",
+            Self::Anonymous => "anonymous",
+        }
+    }
+
+    /// What its records have, with an article.
+    fn wanted(self) -> &'static str {
+        match self {
+            Self::Country => "a country",
+            Self::Asn => "an ASN",
+            Self::Anonymous => "an anonymizer",
         }
     }
 }
@@ -69,7 +85,7 @@ impl std::fmt::Display for Origin {
 }
 
 /// What a database says of a run of addresses. A country database fills `country` and `continent`, an ASN database
-/// `asn` and `organization`, whatever else the file holds.
+/// `asn` and `organization`, one of anonymizers `anonymous`, whatever else the file holds.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
 pub struct Record {
     /// Where the address is located; where the file knows only where it is registered, that. Pseudo-codes (`EU`,
@@ -81,6 +97,8 @@ pub struct Record {
     pub asn: Option<u32>,
     /// Who runs the autonomous system; never empty.
     pub organization: Option<Box<str>>,
+    /// Kinds of anonymizer at these addresses.
+    pub anonymous: Anonymizers,
 }
 
 /// A value for each address family.
@@ -128,14 +146,30 @@ impl Database {
         Original::open(kind, Some(path))?.read()
     }
 
-    /// The table inside this program.
+    /// The table inside this program. There is none of anonymizers: of them, nothing is known without a file.
     ///
     /// # Panics
     ///
     /// Never: a test decodes both committed tables, whose checksums are part of them.
     #[must_use]
     pub fn embedded(kind: Kind) -> Self {
-        embedded::decode(embedded::table(kind)).expect("the committed table decodes: a test proves it")
+        let Some(table) = embedded::table(kind) else { return Self::unknowing(kind) };
+        embedded::decode(table).expect("the committed table decodes: a test proves it")
+    }
+
+    /// A database that knows nothing.
+    fn unknowing(kind: Kind) -> Self {
+        Self {
+            kind,
+            origin: Origin::Embedded,
+            database_type: "none".to_owned(),
+            built: 0,
+            networks: PerFamily::default(),
+            records: vec![Record::default()],
+            v4: vec![(0, 0)],
+            v6: vec![(0, 0)],
+            notes: Vec::new(),
+        }
     }
 
     /// What the database says of one address. An IPv6 address is looked up as such, even if it has an IPv4 address

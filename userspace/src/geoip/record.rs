@@ -2,7 +2,7 @@
 //!
 //! Layouts: MaxMind's (`country.iso_code`, `registered_country.iso_code`, `continent.code`), DB-IP's (the same, or
 //! flat `country_code`), IPinfo's (`country` or `country_code`, `continent` or `continent_code`, `asn = "AS123"`,
-//! `as_name` or `name`), and flat ones in general.
+//! `as_name` or `name`), and flat ones in general; what says something about anonymizers is in `anonymous`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +10,13 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::anonymous::{self, FLAGS, Flags};
 use super::{Kind, Record};
+use crate::anonymizer::Anonymizers;
 use crate::country::{Continent, CountryCode};
 
-/// The fields of a record that some layout puts a country, a continent or an autonomous system in. What a field
-/// holds is looked at by `Reader`, not here: a field of an unexpected type is as good as none.
+/// The fields of a record that some layout puts a country, a continent, an autonomous system or an anonymizer in. What
+/// a field holds is looked at by `Reader`, not here: a field of an unexpected type is as good as none.
 #[derive(Default)]
 pub(super) struct Raw<'a> {
     pub(super) country: Field<'a>,
@@ -24,8 +26,10 @@ pub(super) struct Raw<'a> {
     pub(super) continent_code: Field<'a>,
     pub(super) asn: Field<'a>,
     pub(super) organization: Field<'a>,
-    /// The record tells VPNs, proxies and the like apart.
-    pub(super) anonymizer: bool,
+    /// Yes or no to kinds of anonymizer, by [`FLAGS`].
+    pub(super) flags: Flags<'a>,
+    /// A CSV file's kinds of anonymizer.
+    pub(super) kinds: Option<Anonymizers>,
 }
 
 /// What a field holds.
@@ -35,6 +39,7 @@ pub(super) enum Field<'a> {
     Absent,
     Text(&'a str),
     Number(u64),
+    Flag(bool),
     /// A type that none of the layouts uses here.
     Other,
 }
@@ -60,7 +65,7 @@ impl Reader {
         self.seen_country |=
             located.or(raw.registered_country).or(raw.continent_code).or(raw.continent).present();
         self.seen_asn |= raw.asn.present();
-        self.seen_anonymizer |= raw.anonymizer;
+        self.seen_anonymizer |= raw.kinds.is_some() || raw.flags.iter().any(|flag| flag.present());
         match self.kind {
             Kind::Country => {
                 let country = self.country(located.or(raw.registered_country));
@@ -74,6 +79,7 @@ impl Reader {
                 let organization = asn.and(raw.organization.text()).map(Box::from);
                 Record { asn, organization, ..Record::default() }
             }
+            Kind::Anonymous => Record { anonymous: self.anonymizers(raw), ..Record::default() },
         }
     }
 
@@ -82,20 +88,18 @@ impl Reader {
         match self.kind {
             Kind::Country => self.seen_country,
             Kind::Asn => self.seen_asn,
+            Kind::Anonymous => self.seen_anonymizer,
         }
     }
 
-    /// What the database is instead, with an article, and what to do about it.
-    pub(super) fn other_kind(&self) -> Option<(&'static str, &'static str)> {
-        if self.seen_asn {
-            Some(("an ASN", "give it as [geoip] asn"))
-        } else if self.seen_country {
-            Some(("a country", "give it as [geoip] country"))
-        } else if self.seen_anonymizer {
-            Some(("an anonymizer", "give it as [geoip] anonymous"))
-        } else {
-            None
-        }
+    /// What the database is instead.
+    pub(super) fn other_kind(&self) -> Option<Kind> {
+        let seen = [
+            (self.seen_asn, Kind::Asn),
+            (self.seen_country, Kind::Country),
+            (self.seen_anonymizer, Kind::Anonymous),
+        ];
+        seen.into_iter().find_map(|(seen, kind)| seen.then_some(kind))
     }
 
     /// The notes for `Database::notes`.
@@ -143,9 +147,21 @@ impl Reader {
         }
     }
 
+    fn anonymizers(&mut self, raw: &Raw<'_>) -> Anonymizers {
+        let mut kinds = raw.kinds.unwrap_or_default();
+        for ((name, kind), &field) in FLAGS.into_iter().zip(&raw.flags) {
+            match anonymous::is_set(field) {
+                Ok(true) => kinds = kinds | Anonymizers::of(kind),
+                Ok(false) => {}
+                Err(value) => self.odd(name, &value),
+            }
+        }
+        anonymous::settle(kinds)
+    }
+
     /// The field's text unless it stands for nothing; a field that is neither text nor absent is odd.
     fn text<'a>(&mut self, field: Field<'a>, name: &str) -> Option<&'a str> {
-        if let Field::Number(_) | Field::Other = field {
+        if let Field::Number(_) | Field::Flag(_) | Field::Other = field {
             self.odd(name, "(not a text)");
         }
         field.text()
@@ -218,11 +234,13 @@ impl<'de> Visitor<'de> for RawVisitor {
                 "continent_code" => &mut raw.continent_code,
                 "autonomous_system_number" | "asn" => &mut raw.asn,
                 "autonomous_system_organization" | "as_name" | "name" => &mut raw.organization,
-                _ => {
-                    raw.anonymizer |= is_anonymizer(key);
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
+                _ => match anonymous::flag(key) {
+                    Some(flag) => &mut raw.flags[flag],
+                    None => {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                },
             };
             *field = map.next_value()?;
         }
@@ -264,27 +282,13 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
-/// Fields of MaxMind's Anonymous IP and IPinfo's privacy databases.
-fn is_anonymizer(key: &str) -> bool {
-    key.starts_with("is_anonymous")
-        || matches!(
-            key,
-            "is_hosting_provider"
-                | "is_public_proxy"
-                | "is_residential_proxy"
-                | "is_tor_exit_node"
-                | "vpn"
-                | "tor"
-        )
-}
-
 impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(FieldVisitor)
     }
 }
 
-/// A text or number; of a map, the value of `iso_code` or `code`.
+/// A text, number or boolean; of a map, the value of `iso_code` or `code`.
 struct FieldVisitor;
 
 impl<'de> Visitor<'de> for FieldVisitor {
@@ -327,8 +331,8 @@ impl<'de> Visitor<'de> for FieldVisitor {
         Ok(Field::Other)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Field<'de>, E> {
-        Ok(Field::Other)
+    fn visit_bool<E>(self, set: bool) -> Result<Field<'de>, E> {
+        Ok(Field::Flag(set))
     }
 
     fn visit_u128<E>(self, _: u128) -> Result<Field<'de>, E> {

@@ -106,6 +106,18 @@ fn a_header_names_the_columns() {
 }
 
 #[test]
+fn a_column_of_networks_stands_for_start_and_end() {
+    let text = "network,country,asn\n1.0.0.0/24,AU,5\n1.0.1.7,CN,6\n2a00::/32,CH,7\n";
+    let database = read(Kind::Country, text.as_bytes()).unwrap();
+    assert_sound(&database);
+    assert_eq!(country_of(&database, "1.0.0.255"), Some("AU"));
+    assert_eq!((country_of(&database, "1.0.1.7"), country_of(&database, "1.0.1.8")), (Some("CN"), None));
+    assert_eq!(country_of(&database, "2a00:0:ffff:ffff:ffff:ffff:ffff:ffff"), Some("CH"));
+    let database = read(Kind::Asn, text.as_bytes()).unwrap();
+    assert_eq!(database.lookup("1.0.1.7".parse().unwrap()).asn, Some(6));
+}
+
+#[test]
 fn a_bad_line_is_an_error_with_its_number() {
     for (line, reason) in [
         ("1.0.0.0,1.0.0.255", "2 columns, no country: give start,end,country"),

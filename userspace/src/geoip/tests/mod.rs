@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at whatever is not as it should be")]
 
+mod anonymous;
 mod craft;
 mod csv;
 mod damage;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use maxminddb::path;
 
 use super::{Database, DatabaseError, Kind};
+use crate::anonymizer::Anonymizer;
 
 /// The time of last change that bytes in memory have.
 const MODIFIED: i64 = 1_750_000_000;
@@ -82,6 +84,19 @@ fn assert_agrees(database: &Database, bytes: &[u8]) -> usize {
                 assert_eq!(ours.asn, theirs, "{address}");
                 let theirs = text(&path!["autonomous_system_organization"]);
                 assert_eq!(ours.organization.as_deref(), theirs, "{address}");
+            }
+            Kind::Anonymous => {
+                let says = |field: &str| found.decode_path::<bool>(&path![field]).unwrap() == Some(true);
+                for (field, kind) in [
+                    ("is_anonymous_vpn", Anonymizer::Vpn),
+                    ("is_tor_exit_node", Anonymizer::Tor),
+                    ("is_public_proxy", Anonymizer::Proxy),
+                    ("is_residential_proxy", Anonymizer::ResidentialProxy),
+                    ("is_hosting_provider", Anonymizer::Hosting),
+                ] {
+                    assert_eq!(ours.anonymous.contains(kind), says(field), "{address} {field}");
+                }
+                assert_eq!(!ours.anonymous.is_empty(), says("is_anonymous"), "{address}");
             }
         }
     }

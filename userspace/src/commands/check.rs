@@ -82,7 +82,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
         interfaces: config.interfaces.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
         tables: tables(databases.country.networks, &compilation),
         classes: compilation.compiled.classes.len(),
-        databases: databases.all().map(database_status).to_vec(),
+        databases: databases.all().map(database_status).collect(),
         lists: databases
             .lists
             .iter()
@@ -116,7 +116,7 @@ impl Report {
         line(format_args!("interfaces  {}", self.interfaces.join(", ")));
         for database in &self.databases {
             line(format_args!(
-                "database    {:<8} {} ({}), built {}, {} IPv4 and {} IPv6 networks",
+                "database    {:<9} {} ({}), built {}, {} IPv4 and {} IPv6 networks",
                 database.kind,
                 database.path,
                 database.database_type,

@@ -17,6 +17,7 @@ use crate::{
     Failure,
     config::Config,
     daemon::control::{Reply, Request},
+    geoip::Kind,
     policy::{
         Databases,
         explain::{Brief, Explainer, Explanation},
@@ -223,6 +224,10 @@ fn text(explanation: &Explanation) -> String {
         (None, _) => "none".into(),
     };
     line("network", &network);
+    if explanation.databases.iter().any(|database| database.kind == Kind::Anonymous.as_str()) {
+        let kinds = explanation.anonymous.join(", ");
+        line("anonymizer", if kinds.is_empty() { "none" } else { &kinds });
+    }
     for rule in &explanation.rules {
         let sign = if rule.matched { "matches" } else { "no" };
         line(
@@ -231,7 +236,7 @@ fn text(explanation: &Explanation) -> String {
         );
     }
     for database in &explanation.databases {
-        line("database", &format!("{:<8} {}, built {}", database.kind, database.path, database.built));
+        line("database", &format!("{:<9} {}, built {}", database.kind, database.path, database.built));
     }
     line("verdict", &format!("{}: {}", explanation.verdict, explanation.because));
     text

@@ -135,7 +135,7 @@ fn text(status: &Status) -> String {
         let days = (crate::time::now() - database.built_seconds) / 86_400;
         line(
             "database",
-            format!("{:<8} {}, built {} ({days} days ago)", database.kind, database.path, database.built),
+            format!("{:<9} {}, built {} ({days} days ago)", database.kind, database.path, database.built),
         );
     }
     let reload = &status.last_reload;

@@ -64,7 +64,7 @@ const KINDS: [(&str, Kind); 5] = [
 /// A rule's action and its `established`: see [`Rule`](super::Rule). `None` only where something was reported, here or
 /// by the reader.
 pub(super) fn check(raw: &RawRule, problems: &mut Problems<'_>) -> Option<(Action, bool)> {
-    let kind = choice(&raw.action, "action", &KINDS, &[], problems)?;
+    let kind = choice(&raw.action, "action", &KINDS, problems)?;
     if kind != Kind::Tag {
         only_with("tag", &raw.mark, "mark", raw, problems);
         only_with("tag", &raw.dscp, "dscp", raw, problems);
@@ -96,7 +96,7 @@ fn established(field: &Field<String>, problems: &mut Problems<'_>) -> Option<boo
     match field {
         Field::Absent => Some(true),
         Field::Wrong => None,
-        Field::Given(..) => choice(field, "established", &[("pass", true), ("drop", false)], &[], problems),
+        Field::Given(..) => choice(field, "established", &[("pass", true), ("drop", false)], problems),
     }
 }
 

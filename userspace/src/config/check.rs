@@ -13,12 +13,13 @@ use super::{Config, Control, DefaultVerdict, Defaults, GeoIp, Local, Malformed, 
 /// Reports what is wrong with `raw`. What is wrong has its default in the result, which counts only where
 /// nothing was reported.
 pub(super) fn check(raw: &RawConfig, path: &Path, problems: &mut Problems<'_>) -> Config {
+    anonymizers(raw, problems);
     let folder = path.parent().unwrap_or(Path::new(""));
     let modes = [("auto", Mode::Auto), ("native", Mode::Native), ("generic", Mode::Generic)];
     Config {
         path: path.to_owned(),
         interfaces: interfaces(&raw.interfaces, problems),
-        mode: choice(&raw.mode, "mode", &modes, &[], problems).unwrap_or(Mode::Auto),
+        mode: choice(&raw.mode, "mode", &modes, problems).unwrap_or(Mode::Auto),
         geoip: geoip(&raw.geoip, folder, problems),
         policy: policy(&raw.policy, problems),
         metrics: metrics(&raw.listen, problems),
@@ -27,13 +28,11 @@ pub(super) fn check(raw: &RawConfig, path: &Path, problems: &mut Problems<'_>) -
     }
 }
 
-/// The one of `choices` that was typed; `planned` ones are refused as not supported yet. `None` where nothing
-/// was typed, or where something was reported.
+/// The one of `choices` that was typed. `None` where nothing was typed, or where something was reported.
 pub(super) fn choice<T: Copy>(
     field: &Field<String>,
     name: &str,
     choices: &[(&str, T)],
-    planned: &[&str],
     problems: &mut Problems<'_>,
 ) -> Option<T> {
     let At { value: typed, span } = field.given()?;
@@ -41,14 +40,9 @@ pub(super) fn choice<T: Copy>(
         return Some(value);
     }
     let names: Vec<&str> = choices.iter().map(|&(choice, _)| choice).collect();
-    let message = if planned.contains(&typed.as_str()) {
-        format!("{name} {typed:?} is not supported yet (this version knows: {})", names.join(", "))
-    } else {
-        let hint = nearest(typed, names.iter().copied()).map(|near| format!("; did you mean {near:?}?"));
-        let hint = hint.unwrap_or_default();
-        format!("{name} {} is unknown; expected {}{hint}", quoted(typed), one_of(&names))
-    };
-    problems.report(span, message);
+    let hint = nearest(typed, names.iter().copied()).map(|near| format!("; did you mean {near:?}?"));
+    let hint = hint.unwrap_or_default();
+    problems.report(span, format!("{name} {} is unknown; expected {}{hint}", quoted(typed), one_of(&names)));
     None
 }
 
@@ -71,17 +65,28 @@ fn interfaces(field: &Field<Vec<At<String>>>, problems: &mut Problems<'_>) -> Ve
 }
 
 fn geoip(raw: &RawGeoIp, folder: &Path, problems: &mut Problems<'_>) -> GeoIp {
-    let mut database = |field: &Field<String>, name: &str| {
+    const EMBEDDED: &str = "name a file, or leave the key out for the embedded table";
+    let mut database = |field: &Field<String>, name: &str, instead: &str| {
         let At { value, span } = field.given()?;
-        let file =
-            file(value, &format!("geoip.{name}"), "name a file, or leave the key out for the embedded table");
+        let file = file(value, &format!("geoip.{name}"), instead);
         file.map(|path| folder.join(path)).map_err(|message| problems.report(span, message)).ok()
     };
     GeoIp {
-        country: database(&raw.country, "country"),
-        asn: database(&raw.asn, "asn"),
-        // Refused by the reader as not supported yet.
-        anonymous: None,
+        country: database(&raw.country, "country", EMBEDDED),
+        asn: database(&raw.asn, "asn", EMBEDDED),
+        anonymous: database(&raw.anonymous, "anonymous", "name a file, or leave the key out"),
+    }
+}
+
+/// Rules about anonymizers need a database: none is embedded.
+fn anonymizers(raw: &RawConfig, problems: &mut Problems<'_>) {
+    let sources = raw.rules.iter().filter_map(|rule| rule.value.source.given());
+    for source in sources {
+        if let (Field::Given(_, key), Field::Absent) = (&source.value.anonymous, &raw.geoip.anonymous) {
+            let message = "\"anonymous\" asks a database of anonymizers, and none is embedded; name one in [geoip], such as \
+                           anonymous = \"/usr/share/GeoIP/GeoIP2-Anonymous-IP.mmdb\"";
+            problems.report(key, message);
+        }
     }
 }
 
@@ -91,9 +96,9 @@ fn policy(raw: &RawPolicy, problems: &mut Problems<'_>) -> Defaults {
     let malformed = [("drop", Malformed::Drop), ("pass", Malformed::Pass)];
     let standard = Defaults::default();
     Defaults {
-        default: choice(&raw.default, "policy.default", &verdicts, &[], problems).unwrap_or(standard.default),
-        local: choice(&raw.local, "policy.local", &locals, &[], problems).unwrap_or(standard.local),
-        malformed: choice(&raw.malformed, "policy.malformed", &malformed, &[], problems)
+        default: choice(&raw.default, "policy.default", &verdicts, problems).unwrap_or(standard.default),
+        local: choice(&raw.local, "policy.local", &locals, problems).unwrap_or(standard.local),
+        malformed: choice(&raw.malformed, "policy.malformed", &malformed, problems)
             .unwrap_or(standard.malformed),
     }
 }

@@ -11,8 +11,6 @@ pub struct Key {
     pub default: Option<&'static str>,
     /// What it means, in a line.
     pub meaning: &'static str,
-    /// Whether this version acts on it; a key that is not supported yet is refused, never ignored.
-    pub supported: bool,
 }
 
 impl Key {
@@ -39,7 +37,7 @@ pub(super) fn find(table: &str, name: &str) -> Option<&'static Key> {
 
 /// What this version knows in `table`, as a list in prose.
 pub(super) fn known(table: &str) -> String {
-    let names: Vec<&str> = keys_of(table).filter(|key| key.supported).map(Key::name).collect();
+    let names: Vec<&str> = keys_of(table).map(Key::name).collect();
     names.join(", ")
 }
 
@@ -54,7 +52,7 @@ pub(super) struct Unknown {
 
 /// Finds out what the unknown key `name` of `table` was meant to be.
 pub(super) fn unknown(table: &str, name: &str) -> Unknown {
-    let elsewhere = || REFERENCE.iter().filter(|key| key.supported && key.name() == name).map(Key::table);
+    let elsewhere = || REFERENCE.iter().filter(|key| key.name() == name).map(Key::table);
     // `asn` typed into a [[rule]] is meant for its source, not for [geoip].
     let inner: Vec<&str> = elsewhere().filter(|other| split(other).0 == table && !table.is_empty()).collect();
     let tables = if inner.is_empty() { elsewhere().collect() } else { inner };
@@ -105,7 +103,7 @@ fn place(table: &str) -> String {
 }
 
 const fn required(path: &'static str, kind: &'static str, meaning: &'static str) -> Key {
-    Key { path, kind, default: None, meaning, supported: true }
+    Key { path, kind, default: None, meaning }
 }
 
 const fn optional(
@@ -114,16 +112,13 @@ const fn optional(
     default: &'static str,
     meaning: &'static str,
 ) -> Key {
-    Key { path, kind, default: Some(default), meaning, supported: true }
-}
-
-const fn planned(path: &'static str, kind: &'static str, meaning: &'static str) -> Key {
-    Key { path, kind, default: Some("not set"), meaning, supported: false }
+    Key { path, kind, default: Some(default), meaning }
 }
 
 const PLACES: &str = r#"a list of strings, such as ["CN", "unknown"]"#;
 const NETWORKS: &str = r#"a list of strings, such as ["192.0.2.0/24", "2001:db8::1"]"#;
 const FILES: &str = r#"a list of strings, paths of files, such as ["blocked.txt"]"#;
+const ANONYMIZERS: &str = r#"a list of strings, such as ["vpn", "tor"]"#;
 const NUMBERS: &str = "a list of integers, such as [58593]";
 
 const RATE: &str = "an integer from 1 to 10000000";
@@ -154,7 +149,12 @@ const REFERENCE: &[Key] = &[
         "the embedded table",
         "address to autonomous system",
     ),
-    planned("geoip.anonymous", "a string, the path of a file", "address to kinds of anonymizer"),
+    optional(
+        "geoip.anonymous",
+        "a string, the path of a file",
+        "not set",
+        "address to kinds of anonymizer; rules with anonymous need it",
+    ),
     optional("policy", "a table", "the defaults below", "what happens where no rule decides"),
     optional("policy.default", "a string: pass or drop", r#""pass""#, "the verdict when no rule matches"),
     optional(
@@ -235,7 +235,12 @@ const REFERENCE: &[Key] = &[
         "not set",
         "within a network that one of these files lists, one a line",
     ),
-    planned("rule.source.anonymous", "a list of strings", "one of these kinds of anonymizer"),
+    optional(
+        "rule.source.anonymous",
+        ANONYMIZERS,
+        "not set",
+        "one of these kinds of anonymizer: vpn, tor, proxy, residential_proxy, hosting, or any",
+    ),
     required("rule.action", "a string: pass, drop, reject, tag or limit", "the verdict for what matches"),
     optional(
         "rule.mark",

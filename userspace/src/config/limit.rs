@@ -38,7 +38,7 @@ pub(super) fn check(raw: &RawRule, problems: &mut Problems<'_>) -> Option<Limit>
         Field::Wrong => None,
         Field::Given(burst, _) => integer(burst, "burst", u32::MAX, "packets", problems),
     };
-    let per = choice(&raw.per, "per", &[("source", Per::Source), ("rule", Per::Rule)], &[], problems);
+    let per = choice(&raw.per, "per", &[("source", Per::Source), ("rule", Per::Rule)], problems);
     Some(Limit { rate: rate?, burst: burst?, per: per? })
 }
 

@@ -23,6 +23,7 @@ pub(super) struct RawConfig {
 pub(super) struct RawGeoIp {
     pub(super) country: Field<String>,
     pub(super) asn: Field<String>,
+    pub(super) anonymous: Field<String>,
 }
 
 /// `[policy]`.
@@ -77,10 +78,11 @@ pub(super) struct RawSource {
     pub(super) cidr: Field<Vec<At<String>>>,
     pub(super) not_cidr: Field<Vec<At<String>>>,
     pub(super) list: Field<Vec<At<String>>>,
+    pub(super) anonymous: Field<Vec<At<String>>>,
 }
 
 impl RawConfig {
-    /// Reads a parsed file; reports unknown keys, keys not supported yet, wrong types and empty lists.
+    /// Reads a parsed file; reports unknown keys, wrong types and empty lists.
     pub(super) fn read(document: &DeTable<'_>, problems: &mut Problems<'_>) -> Self {
         let top = Table::open(document, "", "", problems);
         let geoip = top.child("geoip", problems);
@@ -94,6 +96,7 @@ impl RawConfig {
             geoip: RawGeoIp {
                 country: geoip.string("country", problems),
                 asn: geoip.string("asn", problems),
+                anonymous: geoip.string("anonymous", problems),
             },
             policy: RawPolicy {
                 default: policy.string("default", problems),
@@ -163,6 +166,7 @@ impl RawSource {
             cidr: table.strings("cidr", problems),
             not_cidr: table.strings("not_cidr", problems),
             list: table.strings("list", problems),
+            anonymous: table.strings("anonymous", problems),
         };
         Field::Given(At { value: raw, span: source.span }, key)
     }

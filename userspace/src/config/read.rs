@@ -65,14 +65,7 @@ impl<'t, 'i> Table<'t, 'i> {
         for (name, _) in entries.iter() {
             let (span, name) = (name.span(), name.get_ref());
             match key::find(path, name) {
-                Some(key) if key.supported => {}
-                Some(_) => {
-                    let known = key::known(path);
-                    problems.report(
-                        &span,
-                        format!("{name:?} is not supported yet (this version knows: {known})"),
-                    );
-                }
+                Some(_) => {}
                 None => {
                     let Unknown { advice, meant } = key::unknown(path, name);
                     mistyped.extend(meant);

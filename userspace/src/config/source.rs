@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use ipnetwork::IpNetwork;
 
 use super::check::file;
-use super::error::Problems;
+use super::error::{Problems, quoted};
+use super::key::{nearest, one_of};
 use super::network;
 use super::place::{self, PlaceSet};
 use super::raw::RawSource;
 use super::read::{At, Field};
+use crate::anonymizer::{Anonymizer, Anonymizers};
 use crate::country::Continent;
 
 /// Which sources a rule is about. Keys are ANDed, values within a key ORed; at least one key is there, and no
@@ -35,13 +37,26 @@ pub struct Source {
     /// Within a network that one of these files lists. Relative paths are already joined to the configuration's folder;
     /// whether the files exist is not known yet.
     pub list: Option<Vec<PathBuf>>,
+    /// An anonymizer of one of these kinds; where it is given, so is [`GeoIp::anonymous`](super::GeoIp::anonymous).
+    pub anonymous: Option<Anonymizers>,
 }
 
 /// Reports what is wrong with `raw`; the result counts only where nothing was reported. Relative paths start at
 /// `folder`.
 pub(super) fn check(raw: &At<RawSource>, label: &str, folder: &Path, problems: &mut Problems<'_>) -> Source {
-    let RawSource { empty, any, country, not_country, continent, asn, not_asn, cidr, not_cidr, list: files } =
-        &raw.value;
+    let RawSource {
+        empty,
+        any,
+        country,
+        not_country,
+        continent,
+        asn,
+        not_asn,
+        cidr,
+        not_cidr,
+        list: files,
+        anonymous,
+    } = &raw.value;
     if *empty {
         let message = format!("the source of {label} is empty; for every source, write {{ any = true }}");
         problems.report(&raw.span, message);
@@ -63,6 +78,7 @@ pub(super) fn check(raw: &At<RawSource>, label: &str, folder: &Path, problems: &
         cidr: list(cidr, problems, |text| networks(text)),
         not_cidr: list(not_cidr, problems, |text| networks(text)),
         list: list(files, problems, |text| list_file(text).map(|path| folder.join(path))),
+        anonymous: list(anonymous, problems, |text| anonymizers(text)).map(Anonymizers::from_iter),
     }
 }
 
@@ -95,7 +111,23 @@ fn as_number(number: i128) -> Result<u32, String> {
 }
 
 fn networks(text: &str) -> Result<IpNetwork, String> {
-    network::parse(text).map_err(|error| format!("network {} {error}", super::error::quoted(text)))
+    network::parse(text).map_err(|error| format!("network {} {error}", quoted(text)))
+}
+
+fn anonymizers(text: &str) -> Result<Anonymizers, String> {
+    const ANY: &str = "any";
+    if text.eq_ignore_ascii_case(ANY) {
+        return Ok(Anonymizers::ANY);
+    }
+    // What a database leaves without a kind has no word here: only `any` has it.
+    let named = Anonymizer::parse(text).filter(|&kind| kind != Anonymizer::Other);
+    named.map(Anonymizers::of).ok_or_else(|| {
+        let known = Anonymizer::ALL.into_iter().filter(|&kind| kind != Anonymizer::Other);
+        let names: Vec<&str> = known.map(Anonymizer::as_str).chain([ANY]).collect();
+        let hint = nearest(text, names.iter().copied()).map(|near| format!("; did you mean {near:?}?"));
+        let hint = hint.unwrap_or_default();
+        format!("anonymizer {} is unknown; expected {}{hint}", quoted(text), one_of(&names))
+    })
 }
 
 fn list_file(text: &str) -> Result<&Path, String> {

@@ -86,7 +86,7 @@ impl Candidate {
         let databases = originals.read()?;
         let classified = classify(&config, &databases, Some(time::now_ns())).map_err(Failure::config)?;
         let networks = databases.country.networks;
-        let statuses = databases.all().map(database_status).to_vec();
+        let statuses = databases.all().map(database_status).collect();
         let warnings = databases.empty_lists().collect();
         let compilation = classified.build_last(&config, databases).map_err(Failure::config)?;
         let tables = tables(networks, &compilation);

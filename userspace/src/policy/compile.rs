@@ -1,6 +1,6 @@
 //! Facts → classes → table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use octroi_abi::{Counter, STEPS, Verdict};
 use octroi_gate::{
@@ -18,6 +18,7 @@ use super::{
     window::Window,
 };
 use crate::{
+    anonymizer::Anonymizers,
     config::{Config, Malformed},
     geoip::PerFamily,
 };
@@ -77,10 +78,16 @@ pub fn classify(config: &Config, databases: &Databases, now: Option<u64>) -> Res
     let mut memberships = Memberships::new(config.rules.len());
     let v4 = memberships.runs(&config.rules, &databases.lists);
     let v6 = memberships.runs(&config.rules, &databases.lists);
-    let told_apart = asn_told_apart(config, databases);
+    let (told_apart, kinds) = (asn_told_apart(config, databases), kinds_told_apart(config));
     let windows: Vec<Window> = config.rules.iter().map(|rule| Window::of(rule, now)).collect();
-    let policy =
-        Policy { config, databases, memberships: &memberships, told_apart: &told_apart, windows: &windows };
+    let policy = Policy {
+        config,
+        databases,
+        memberships: &memberships,
+        told_apart: &told_apart,
+        kinds: &kinds,
+        windows: &windows,
+    };
     // Each family numbers its classes by itself, so that no thread waits for the other.
     let (v4, v6) = std::thread::scope(|scope| {
         let v6 = scope.spawn(|| policy.family::<u128>(v6));
@@ -175,6 +182,17 @@ fn asn_told_apart(config: &Config, databases: &Databases) -> Vec<bool> {
     databases.asn.records.iter().map(|record| record.asn.is_some_and(|asn| named.contains(&asn))).collect()
 }
 
+/// For each set of kinds of anonymizer, by its bits: the first that is alike to the policy. Kinds that no rule names make
+/// no runs and no classes.
+fn kinds_told_apart(config: &Config) -> Vec<Anonymizers> {
+    let wanted: BTreeSet<Anonymizers> =
+        config.rules.iter().filter_map(|rule| rule.source.anonymous).collect();
+    let alike =
+        |one: Anonymizers, other| wanted.iter().all(|kinds| kinds.intersects(one) == kinds.intersects(other));
+    let first = |kinds| Anonymizers::all().find(|&other| alike(kinds, other)).unwrap_or(kinds);
+    Anonymizers::all().map(first).collect()
+}
+
 /// What there is to know before any address is looked at.
 #[derive(Clone, Copy)]
 struct Policy<'a> {
@@ -183,6 +201,7 @@ struct Policy<'a> {
     memberships: &'a Memberships,
     told_apart: &'a [bool],
     windows: &'a [Window],
+    kinds: &'a [Anonymizers],
 }
 
 /// One family's runs, with numbers that stand for its own classes.
@@ -196,7 +215,12 @@ struct Numbered<K> {
 impl Policy<'_> {
     /// Decides about every address of one family; `membership` are its runs of [`Memberships::runs`].
     fn family<K: Family>(self, membership: Vec<(K, u32)>) -> Numbered<K> {
-        let layers = Layers::new(self.databases, membership, |record| self.told_apart[record as usize]);
+        let layers = Layers::new(
+            self.databases,
+            membership,
+            |record| self.told_apart[record as usize],
+            |kinds| self.kinds[usize::from(kinds.bits())],
+        );
         let mut classes = Classes {
             policy: self,
             of_facts: HashMap::new(),
@@ -251,6 +275,7 @@ impl Classes<'_> {
             special: facts.special,
             country: &databases.country.records[facts.country as usize],
             asn: &databases.asn.records[facts.asn as usize],
+            anonymous: facts.anonymous,
             membership: memberships.get(facts.membership),
         };
         let meaning = (subject.location(), chain(config, windows, &subject));
@@ -299,7 +324,10 @@ fn renumber<K>(runs: Vec<(K, u32)>, numbers: &[u16]) -> Vec<(K, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::decide::Rest;
+    use crate::{
+        anonymizer::Anonymizer,
+        policy::{decide::Rest, tests::config},
+    };
 
     /// A class unlike those of other rules.
     fn meaning(rule: usize) -> Meaning {
@@ -332,6 +360,32 @@ mod tests {
         expected.sort_by_key(|&(rule, runs)| (std::cmp::Reverse(runs), rule));
         let (rules, _) = numbered([&found[..200], &found[200..]]);
         assert_eq!(rules, expected.iter().map(|class| class.0).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn sets_of_kinds_are_told_apart_as_far_as_rules_answer_them_differently() {
+        let groups = |rules: &[&str]| {
+            let rule = |(number, kinds): (usize, &&str)| {
+                format!(
+                    "[[rule]]\nname = \"{number}\"\nsource = {{ anonymous = [{kinds}] }}\naction = \"drop\"\n"
+                )
+            };
+            let rules: String = rules.iter().enumerate().map(rule).collect();
+            let apart = kinds_told_apart(&config(&format!("geoip.anonymous = \"a\"\n{rules}")));
+            assert_eq!(apart.len(), Anonymizers::all().count());
+            assert_eq!(apart[0], Anonymizers::NONE);
+            assert!(apart.iter().all(|first| apart[usize::from(first.bits())] == *first), "{apart:?}");
+            (apart.iter().collect::<BTreeSet<_>>().len(), apart)
+        };
+        assert_eq!(groups(&[]).0, 1);
+        let (count, apart) = groups(&["\"tor\", \"proxy\"", "\"proxy\", \"tor\""]);
+        assert_eq!(count, 2);
+        for kinds in Anonymizers::all() {
+            let named = kinds.contains(Anonymizer::Tor) || kinds.contains(Anonymizer::Proxy);
+            assert_eq!(apart[usize::from(kinds.bits())].is_empty(), !named, "{kinds:?}");
+        }
+        assert_eq!(groups(&["\"any\"", "\"vpn\""]).0, 3);
+        assert_eq!(groups(&["\"tor\"", "\"vpn\"", "\"proxy\""]).0, 8);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     window::Window,
 };
 use crate::{
+    anonymizer::Anonymizers,
     config::{Action, Config, Local, Place, Rule},
     country::{Continent, CountryCode},
     geoip::{Record, special::Special},
@@ -48,6 +49,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) special: Option<Special>,
     pub(crate) country: &'a Record,
     pub(crate) asn: &'a Record,
+    pub(crate) anonymous: Anonymizers,
     pub(crate) membership: &'a Membership,
 }
 
@@ -70,6 +72,11 @@ impl Subject<'_> {
 
     pub(crate) fn asn(&self) -> Option<u32> {
         if self.special.is_some() { None } else { self.asn.asn }
+    }
+
+    /// Kinds of anonymizer that a database knows.
+    pub(crate) fn anonymizers(&self) -> Anonymizers {
+        if self.special.is_some() { Anonymizers::NONE } else { self.anonymous }
     }
 }
 
@@ -138,6 +145,7 @@ pub(crate) enum Mismatch {
     Continent,
     Asn,
     NotAsn,
+    Anonymous,
     Cidr,
     NotCidr,
     List,
@@ -150,7 +158,8 @@ pub(crate) fn mismatch(index: usize, rule: &Rule, subject: &Subject<'_>) -> Opti
         || source.not_country.is_some()
         || source.continent.is_some()
         || source.asn.is_some()
-        || source.not_asn.is_some();
+        || source.not_asn.is_some()
+        || source.anonymous.is_some();
     let place = match subject.location() {
         Location::Local if asks_database => return Some(Mismatch::Local),
         Location::Country(code) => Place::Country(code),
@@ -173,6 +182,7 @@ pub(crate) fn mismatch(index: usize, rule: &Rule, subject: &Subject<'_>) -> Opti
             Mismatch::NotAsn,
             source.not_asn.as_ref().is_some_and(|set| asn.is_some_and(|own| set.contains(&own))),
         ),
+        (Mismatch::Anonymous, source.anonymous.is_some_and(|kinds| !kinds.intersects(subject.anonymizers()))),
         (Mismatch::Cidr, source.cidr.is_some() && !within(Set::Cidr)),
         (Mismatch::NotCidr, source.not_cidr.is_some() && within(Set::NotCidr)),
         (Mismatch::List, source.list.is_some() && !within(Set::List)),

@@ -35,7 +35,7 @@ pub struct Explanation {
     pub asn: Option<u32>,
     /// Its name.
     pub organization: Option<String>,
-    /// Kinds of anonymizer; this version knows none.
+    /// Kinds of anonymizer: `vpn`, `tor`, `proxy`, `residential_proxy`, `hosting`, and `other` for what is none of these.
     pub anonymous: Vec<String>,
     /// The verdict.
     pub verdict: String,
@@ -67,7 +67,7 @@ pub struct RuleLookedAt {
 /// A database that was asked.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct Asked {
-    /// `country` or `asn`.
+    /// `country`, `asn` or `anonymous`.
     pub kind: String,
     /// Its file, or `embedded`.
     pub path: String,
@@ -115,15 +115,25 @@ impl<'a> Explainer<'a> {
         question: Question,
     ) -> Result<Self, TooManySteps> {
         let mut memberships = Memberships::new(config.rules.len());
-        let v4 = Layers::new(databases, memberships.runs(&config.rules, &databases.lists), |_| true);
-        let v6 = Layers::new(databases, memberships.runs(&config.rules, &databases.lists), |_| true);
+        let v4 = Layers::new(
+            databases,
+            memberships.runs(&config.rules, &databases.lists),
+            |_| true,
+            |kinds| kinds,
+        );
+        let v6 = Layers::new(
+            databases,
+            memberships.runs(&config.rules, &databases.lists),
+            |_| true,
+            |kinds| kinds,
+        );
         let asked = databases.all().map(|database| Asked {
             kind: database.kind.as_str().into(),
             path: database.origin.to_string(),
             built: crate::time::text(database.built),
         });
         let walk = RefCell::new(Walk::new(config)?);
-        Ok(Self { config, databases, memberships, v4, v6, asked: asked.to_vec(), question, walk })
+        Ok(Self { config, databases, memberships, v4, v6, asked: asked.collect(), question, walk })
     }
 
     /// The verdict on an address. An IPv4-mapped IPv6 address is looked at as what it is on the wire: IPv6.
@@ -192,7 +202,7 @@ impl<'a> Explainer<'a> {
             country: subject.country.country.filter(|_| !special).map(|code| code.as_str().to_owned()),
             asn: subject.asn(),
             organization: subject.asn.organization.as_deref().filter(|_| !special).map(str::to_owned),
-            anonymous: Vec::new(),
+            anonymous: subject.anonymizers().words().map(str::to_owned).collect(),
             verdict: found.verdict.as_str().into(),
             rule: found.outcome.rule,
             because,
@@ -229,6 +239,7 @@ impl<'a> Explainer<'a> {
             special: facts.special,
             country: &self.databases.country.records[facts.country as usize],
             asn: &self.databases.asn.records[facts.asn as usize],
+            anonymous: facts.anonymous,
             membership: self.memberships.get(facts.membership),
         }
     }
@@ -269,6 +280,13 @@ fn reason(key: Mismatch, rule: &Rule, subject: &Subject<'_>) -> String {
         }
         Mismatch::Asn => format!("the address is {asn}, not among those of the rule"),
         Mismatch::NotAsn => format!("the address is {asn}, which not_asn names"),
+        Mismatch::Anonymous if subject.anonymizers().is_empty() => {
+            "the address is no known anonymizer".into()
+        }
+        Mismatch::Anonymous => {
+            let kinds: Vec<&str> = subject.anonymizers().words().collect();
+            format!("anonymizer is {}, not among those of the rule", kinds.join(" and "))
+        }
         Mismatch::Cidr => {
             let count = rule.source.cidr.as_ref().map_or(0, Vec::len);
             format!("in none of the rule's {count} prefixes (cidr)")

@@ -2,6 +2,7 @@
 
 use crate::{
     address::Key,
+    anonymizer::Anonymizers,
     geoip::{
         Database, List,
         special::{self, Special},
@@ -18,6 +19,8 @@ pub(crate) struct Facts {
     pub(crate) country: u32,
     /// Index into the ASN database's records; 0: nothing known, or nothing that the policy tells apart.
     pub(crate) asn: u32,
+    /// Kinds of anonymizer, as far as the policy tells them apart.
+    pub(crate) anonymous: Anonymizers,
     /// Number of the membership.
     pub(crate) membership: u32,
 }
@@ -27,6 +30,7 @@ pub(crate) struct Layers<'a, K> {
     special: Vec<(K, u32)>,
     country: &'a [(K, u32)],
     asn: Vec<(K, u32)>,
+    anonymous: Vec<(K, u32)>,
     membership: Vec<(K, u32)>,
 }
 
@@ -66,12 +70,13 @@ impl Family for u128 {
 }
 
 impl<'a, K: Family> Layers<'a, K> {
-    /// The layers of a policy. `known_asn` says which records of the ASN database are told apart; `membership` are
-    /// runs of [`super::sets::Memberships::runs`].
+    /// The layers of a policy. `known_asn` says which records of the ASN database are told apart; `kinds`, which set of
+    /// kinds of anonymizer stands for all that are alike; `membership` are runs of [`super::sets::Memberships::runs`].
     pub(crate) fn new(
         databases: &'a Databases,
         membership: Vec<(K, u32)>,
         known_asn: impl Fn(u32) -> bool,
+        kinds: impl Fn(Anonymizers) -> Anonymizers,
     ) -> Self {
         let mut special = Vec::new();
         let mut next = Some(K::FIRST);
@@ -83,28 +88,28 @@ impl<'a, K: Family> Layers<'a, K> {
             next = last.next();
         }
         special.extend(next.map(|next| (next, 0)));
-        let mut asn: Vec<(K, u32)> = Vec::new();
-        for &(start, record) in K::database(&databases.asn) {
-            let record = if known_asn(record) { record } else { 0 };
-            if asn.last().is_none_or(|last| last.1 != record) {
-                asn.push((start, record));
-            }
-        }
-        Self { special, country: K::database(&databases.country), asn, membership }
+        let asn = told_apart(&databases.asn, |record| if known_asn(record) { record } else { 0 });
+        let anonymous = match &databases.anonymous {
+            None => vec![(K::FIRST, 0)],
+            Some(database) => told_apart(database, |record| {
+                kinds(database.records[record as usize].anonymous).bits().into()
+            }),
+        };
+        Self { special, country: K::database(&databases.country), asn, anonymous, membership }
     }
 
     /// All layers as one: runs of what `value` says of their facts, neighbours of one value merged.
     pub(crate) fn merged<V: Copy + PartialEq>(&self, mut value: impl FnMut(Facts) -> V) -> Vec<(K, V)> {
-        let mut others: [&[(K, u32)]; 3] = [&self.special, &self.asn, &self.membership];
+        let mut others: [&[(K, u32)]; 4] = [&self.special, &self.asn, &self.anonymous, &self.membership];
         let mut country = self.country;
         let mut runs: Vec<(K, V)> = Vec::with_capacity(country.len());
         let mut start = K::FIRST;
         loop {
-            let [special, asn, membership] = others.map(|layer| layer[0].1);
+            let [special, asn, anonymous, membership] = others.map(|layer| layer[0].1);
             let until = others.iter().filter_map(|layer| layer.get(1)).map(|run| run.0).min();
             // Most runs are the country database's: those before the next one of another layer go in one sweep.
             loop {
-                let value = value(facts([special, country[0].1, asn, membership]));
+                let value = value(facts([special, country[0].1, asn, anonymous, membership]));
                 if runs.last().is_none_or(|last| last.1 != value) {
                     runs.push((start, value));
                 }
@@ -127,7 +132,8 @@ impl<'a, K: Family> Layers<'a, K> {
     /// The facts of one address, and the first and last address of the run around it.
     pub(crate) fn at(&self, address: K) -> (Facts, K, K) {
         let (mut first, mut last) = (K::FIRST, K::LAST);
-        let numbers = [&self.special, self.country, &self.asn, &self.membership].map(|layer| {
+        let layers = [&self.special, self.country, &self.asn, &self.anonymous, &self.membership];
+        let numbers = layers.map(|layer| {
             let after = layer.partition_point(|run| run.0 <= address);
             first = first.max(layer[after - 1].0);
             if let Some(next) = layer.get(after) {
@@ -148,12 +154,28 @@ const fn special_number(kind: Special) -> u32 {
 }
 
 /// The facts that the layers' numbers stand for. Where space is special, no database speaks.
-const fn facts([special, country, asn, membership]: [u32; 4]) -> Facts {
-    match special {
-        1 => Facts { special: Some(Special::Local), country: 0, asn: 0, membership },
-        2 => Facts { special: Some(Special::Unknown), country: 0, asn: 0, membership },
-        _ => Facts { special: None, country, asn, membership },
+const fn facts([special, country, asn, anonymous, membership]: [u32; 5]) -> Facts {
+    let special = match special {
+        1 => Special::Local,
+        2 => Special::Unknown,
+        _ => {
+            let anonymous = Anonymizers::from_bits((anonymous & 0xff) as u8);
+            return Facts { special: None, country, asn, anonymous, membership };
+        }
+    };
+    Facts { special: Some(special), country: 0, asn: 0, anonymous: Anonymizers::NONE, membership }
+}
+
+/// A database's runs with the numbers that stand for their records; neighbours of one number are one run.
+fn told_apart<K: Family>(database: &Database, number: impl Fn(u32) -> u32) -> Vec<(K, u32)> {
+    let mut runs: Vec<(K, u32)> = Vec::new();
+    for &(start, record) in K::database(database) {
+        let number = number(record);
+        if runs.last().is_none_or(|last| last.1 != number) {
+            runs.push((start, number));
+        }
     }
+    runs
 }
 
 #[cfg(test)]
@@ -183,15 +205,18 @@ mod tests {
 
     /// Layers over one family against `at`, with what `value` tells apart.
     fn merge_as_at<K: Family, V: Copy + PartialEq + std::fmt::Debug>(
-        numbers: &[Vec<(u8, u32)>; 4],
+        numbers: &[Vec<(u8, u32)>; 5],
         value: impl Fn(Facts) -> V,
     ) {
-        let [special, country, asn, membership] = numbers.each_ref().map(|layer| {
+        let [special, country, asn, anonymous, membership] = numbers.each_ref().map(|layer| {
             layer.iter().map(|&(start, number)| (place::<K>(start), number)).collect::<Vec<_>>()
         });
-        let starts: BTreeSet<K> =
-            [&special, &country, &asn, &membership].into_iter().flatten().map(|run| run.0).collect();
-        let layers = Layers { special, country: &country, asn, membership };
+        let starts: BTreeSet<K> = [&special, &country, &asn, &anonymous, &membership]
+            .into_iter()
+            .flatten()
+            .map(|run| run.0)
+            .collect();
+        let layers = Layers { special, country: &country, asn, anonymous, membership };
         let merged = layers.merged(&value);
         assert_eq!(merged[0].0, K::FIRST);
         assert!(merged.is_sorted_by(|one, next| one.0 < next.0 && one.1 != next.1), "{merged:?}");
@@ -208,12 +233,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn merged_layers_say_of_every_address_what_the_layers_say(numbers in [layer(), layer(), layer(), layer()]) {
+        fn merged_layers_say_of_every_address_what_the_layers_say(
+            numbers in [layer(), layer(), layer(), layer(), layer()],
+        ) {
             merge_as_at::<u32, _>(&numbers, |facts| facts);
             merge_as_at::<u128, _>(&numbers, |facts| facts);
             // Most of the starts are none any more.
             merge_as_at::<u32, _>(&numbers, |facts| facts.country == facts.membership);
             merge_as_at::<u128, _>(&numbers, |facts| facts.asn == 1);
+            merge_as_at::<u32, _>(&numbers, |facts| facts.anonymous.is_empty());
         }
     }
 }

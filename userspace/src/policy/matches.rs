@@ -41,7 +41,7 @@ impl Explainer<'_> {
         let mut look = |facts: Facts| {
             // Nearly all autonomous systems are alike to the rules.
             let asn = self.subject(&facts).asn().filter(|asn| named.contains(asn));
-            if seen.insert((facts.special, facts.country, asn, facts.membership)) {
+            if seen.insert((facts.special, facts.country, asn, facts.anonymous, facts.membership)) {
                 let together = self.together_at(&facts);
                 if !together.rules.is_empty() {
                     all.insert(together);

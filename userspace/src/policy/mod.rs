@@ -3,7 +3,7 @@
 //! ```text
 //! Config + lists ─ sets (networks of each rule as ranges) ─────┐
 //!   special-purpose space ─────────────────────────────────────┤
-//!   country runs, ASN runs ────────────────────────────────────┴─ layers: merged runs of facts
+//!   country runs, ASN runs, runs of anonymizers ───────────────┴─ layers: merged runs of facts
 //!        └─ decide, for each family once per distinct facts ─ classes ─ table ─ Compiled
 //! ```
 //!
@@ -41,6 +41,8 @@ pub struct Databases {
     pub country: Database,
     /// Address to autonomous system.
     pub asn: Database,
+    /// Address to kinds of anonymizer, where there is one.
+    pub anonymous: Option<Database>,
     /// Each list, by its path.
     pub lists: Lists,
 }
@@ -54,10 +56,9 @@ impl Databases {
         Originals::open(config)?.read()
     }
 
-    /// Both databases, in the order in which they are listed everywhere.
-    #[must_use]
-    pub const fn all(&self) -> [&Database; 2] {
-        [&self.country, &self.asn]
+    /// All databases, in the order in which they are listed everywhere.
+    pub fn all(&self) -> impl Iterator<Item = &Database> {
+        [&self.country, &self.asn].into_iter().chain(&self.anonymous)
     }
 
     /// Lists that have nothing in them, a sentence each: allowed, and seldom meant.
@@ -72,6 +73,7 @@ impl Databases {
 pub struct Originals {
     country: Original,
     asn: Original,
+    anonymous: Option<Original>,
     /// Each once, whatever the number of rules that list it.
     lists: BTreeMap<PathBuf, OriginalList>,
 }
@@ -94,6 +96,10 @@ impl Originals {
         Ok(Self {
             country: Original::open(Kind::Country, geoip.country.as_deref())?,
             asn: Original::open(Kind::Asn, geoip.asn.as_deref())?,
+            anonymous: match &geoip.anonymous {
+                Some(path) => Some(Original::open(Kind::Anonymous, Some(path))?),
+                None => None,
+            },
             lists,
         })
     }
@@ -106,13 +112,15 @@ impl Originals {
         // Several files, several threads: reading them is most of a reload.
         scope(|scope| {
             let asn = scope.spawn(|| self.asn.read());
+            let anonymous = self.anonymous.as_ref().map(|original| scope.spawn(|| original.read()));
             let lists = scope.spawn(|| {
                 let read = self.lists.iter().map(|(path, list)| Ok((path.clone(), list.read()?)));
                 read.collect::<Result<Lists, DatabaseError>>()
             });
             let country = self.country.read()?;
             let asn = joined(asn)?;
-            Ok(Databases { country, asn, lists: joined(lists)? })
+            let anonymous = anonymous.map(joined).transpose()?;
+            Ok(Databases { country, asn, anonymous, lists: joined(lists)? })
         })
     }
 }

@@ -135,17 +135,20 @@ fn a_byte_order_mark_shifts_no_column() {
 }
 
 #[test]
-fn a_key_that_is_not_supported_yet_is_refused() {
+fn a_rule_about_anonymizers_is_sent_for_a_database() {
+    let rule = "[[rule]]\nname = \"r\"\nsource = { anonymous = [\"vpn\"] }\naction = \"drop\"\n";
     assert_eq!(
-        source_messages("asn = [1], anonymous = []"),
-        [
-            "\"anonymous\" is not supported yet (this version knows: any, country, not_country, continent, asn, not_asn, \
-         cidr, not_cidr, list)"
-        ]
+        refused(&format!("{MINIMAL}{rule}")),
+        r#"f.toml:4:12: "anonymous" asks a database of anonymizers, and none is embedded; name one in [geoip], such as anonymous = "/usr/share/GeoIP/GeoIP2-Anonymous-IP.mmdb"
+  |
+4 | source = { anonymous = ["vpn"] }
+  |            ^^^^^^^^^"#
     );
+    let wrong = messages(&format!("geoip.anonymous = 1\n{rule}"));
     assert_eq!(
-        messages("geoip.anonymous = \"x\""),
-        ["\"anonymous\" is not supported yet (this version knows: country, asn)"]
+        wrong,
+        ["\"anonymous\" is the integer 1; expected a string, the path of a file"],
+        "once is enough"
     );
 }
 

@@ -11,7 +11,10 @@ mod values;
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::country::{Continent, CountryCode};
+use crate::{
+    anonymizer::{Anonymizer, Anonymizers},
+    country::{Continent, CountryCode},
+};
 
 const MINIMAL: &str = "interfaces = [\"eth0\"]\n";
 
@@ -88,6 +91,7 @@ fn every_setting_is_read() {
         [geoip]
         country = "country.mmdb"
         asn = "/usr/share/GeoIP/asn.mmdb"
+        anonymous = "anonymous.mmdb"
         [policy]
         default = "drop"
         local = "rules"
@@ -105,6 +109,7 @@ fn every_setting_is_read() {
     assert_eq!(config.mode, Mode::Native);
     assert_eq!(config.geoip.country, Some("/etc/octroi/country.mmdb".into()));
     assert_eq!(config.geoip.asn, Some("/usr/share/GeoIP/asn.mmdb".into()));
+    assert_eq!(config.geoip.anonymous, Some("/etc/octroi/anonymous.mmdb".into()));
     assert_eq!(
         config.policy,
         Defaults { default: DefaultVerdict::Drop, local: Local::Rules, malformed: Malformed::Pass }
@@ -172,6 +177,7 @@ fn rules_are_read_in_order() {
                 cidr: Some(vec![network("192.0.2.0/24"), network("2001:db8::1/128")]),
                 not_cidr: Some(vec![network("192.0.2.7/32")]),
                 list: Some(vec!["/etc/octroi/blocked.txt".into(), "/var/lib/lists/more.txt".into()]),
+                anonymous: None,
             },
             action: Action::Drop,
             observe: true,
@@ -189,6 +195,21 @@ fn rules_are_read_in_order() {
 fn any_stands_alone_or_with_other_keys() {
     assert_eq!(source_of("any = true"), Source { any: true, ..Source::default() });
     assert!(source_of("any = true, asn = [1]").any);
+}
+
+#[test]
+fn kinds_of_anonymizer_are_one_set_whatever_the_case_and_the_order() {
+    let of = |kinds: &str| {
+        let rule = format!("name = \"r\"\naction = \"drop\"\nsource = {{ anonymous = [{kinds}] }}");
+        accepted(&format!("geoip.anonymous = \"a.mmdb\"\n[[rule]]\n{rule}")).rules[0].source.anonymous
+    };
+    let set =
+        |kinds: &[Anonymizer]| Some(kinds.iter().copied().map(Anonymizers::of).collect::<Anonymizers>());
+    assert_eq!(of("\"vpn\""), set(&[Anonymizer::Vpn]));
+    assert_eq!(of("\"TOR\", \"vpn\", \"tor\""), set(&[Anonymizer::Vpn, Anonymizer::Tor]));
+    let named = "\"vpn\", \"tor\", \"proxy\", \"residential_proxy\", \"hosting\"";
+    assert_eq!(of(named), Some(Anonymizers::ANY.without(Anonymizer::Other)));
+    assert_eq!(of("\"any\", \"vpn\""), Some(Anonymizers::ANY));
 }
 
 #[test]

@@ -106,7 +106,9 @@ fn a_source_that_matches_nothing_is_refused() {
         source_messages("any = false"),
         ["any = false matches nothing; leave \"any\" out, or write any = true"]
     );
-    for key in ["country", "not_country", "continent", "asn", "not_asn", "cidr", "not_cidr", "list"] {
+    for key in
+        ["country", "not_country", "continent", "asn", "not_asn", "cidr", "not_cidr", "list", "anonymous"]
+    {
         let expected = format!("{key:?} is an empty list; expected a list of ");
         assert!(source_messages(&format!("{key} = []"))[0].starts_with(&expected), "{key}");
     }
@@ -144,6 +146,18 @@ fn values_of_a_source_are_checked_one_by_one() {
         assert_eq!(source_messages(keys), [expected], "{keys}");
     }
     assert_eq!(source_messages("country = [\"UK\", \"CN\", \"EL\"], asn = [0]").len(), 3);
+    let expected = "expected vpn, tor, proxy, residential_proxy, hosting or any";
+    for (kind, message) in [
+        ("VPNs", format!("anonymizer \"VPNs\" is unknown; {expected}; did you mean \"vpn\"?")),
+        ("other", format!("anonymizer \"other\" is unknown; {expected}")),
+    ] {
+        assert_eq!(
+            messages(&format!(
+                "geoip.anonymous = \"a\"\n[[rule]]\nname = \"r\"\naction = \"drop\"\nsource.anonymous = [{kind:?}]"
+            )),
+            [message]
+        );
+    }
 }
 
 #[test]
@@ -154,6 +168,7 @@ fn paths_and_addresses_are_checked() {
             "geoip.country = \"\"",
             "geoip.country is empty; name a file, or leave the key out for the embedded table",
         ),
+        ("geoip.anonymous = \"\"", "geoip.anonymous is empty; name a file, or leave the key out"),
         ("geoip.asn = \"a\\u0000\"", "geoip.asn \"a\\0\" contains a zero byte, which no path can"),
         (
             "metrics.listen = \"localhost:9462\"",

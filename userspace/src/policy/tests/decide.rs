@@ -4,6 +4,7 @@ use octroi_abi::{DSCP_KEEP, STEPS, Verdict};
 
 use super::{config, drop_rule};
 use crate::{
+    anonymizer::{Anonymizer, Anonymizers},
     config::Config,
     country::{Continent, CountryCode},
     geoip::{Lists, Record, special::Special},
@@ -22,19 +23,32 @@ struct Source {
     country: Option<&'static str>,
     continent: Option<&'static str>,
     asn: Option<u32>,
+    anonymous: Anonymizers,
 }
 
 /// Nothing is known of it.
-const NOWHERE: Source =
-    Source { address: [203, 1, 2, 3], special: None, country: None, continent: None, asn: None };
+const NOWHERE: Source = Source {
+    address: [203, 1, 2, 3],
+    special: None,
+    country: None,
+    continent: None,
+    asn: None,
+    anonymous: Anonymizers::NONE,
+};
 const CHINA: Source = Source { country: Some("CN"), asn: Some(4134), ..NOWHERE };
-const PARTNER: Source = Source { asn: Some(58593), ..CHINA };
-const GERMANY: Source = Source { country: Some("DE"), asn: None, ..NOWHERE };
+const PARTNER: Source = Source { asn: Some(58593), anonymous: Anonymizers::of(Anonymizer::Hosting), ..CHINA };
+const GERMANY: Source =
+    Source { country: Some("DE"), anonymous: Anonymizers::of(Anonymizer::Other), ..NOWHERE };
 /// A record that has only a continent.
 const EUROPE: Source = Source { continent: Some("EU"), ..NOWHERE };
 /// Whatever the record says, no database speaks about such a source.
-const LOCAL: Source =
-    Source { special: Some(Special::Local), continent: Some("AS"), address: [10, 1, 2, 3], ..CHINA };
+const LOCAL: Source = Source {
+    special: Some(Special::Local),
+    continent: Some("AS"),
+    address: [10, 1, 2, 3],
+    anonymous: Anonymizers::ANY,
+    ..CHINA
+};
 const RESERVED: Source = Source { special: Some(Special::Unknown), ..LOCAL };
 
 /// What a policy without conditions comes to.
@@ -58,7 +72,8 @@ fn decided(config: &Config, source: Source) -> Decision {
     let runs = memberships.runs::<u32>(&config.rules, &Lists::new());
     let after = runs.partition_point(|run| run.0 <= u32::from_be_bytes(source.address));
     let membership = memberships.get(runs[after - 1].1);
-    let subject = Subject { special: source.special, country: &country, asn: &asn, membership };
+    let Source { special, anonymous, .. } = source;
+    let subject = Subject { special, country: &country, asn: &asn, anonymous, membership };
     let mut planner = Planner::new(config, None).expect("fits");
     let chain = chain(config, planner.windows(), &subject);
     let class = planner.class(subject.location(), &chain).expect("fits");
@@ -77,7 +92,8 @@ fn decided(config: &Config, source: Source) -> Decision {
 
 /// Whether a rule with this source matches.
 fn matches(rule: &str, source: Source) -> bool {
-    let config = config(&format!("[policy]\nlocal = \"rules\"\n{}", drop_rule("one", rule)));
+    let text = format!("geoip.anonymous = \"a\"\n[policy]\nlocal = \"rules\"\n{}", drop_rule("one", rule));
+    let config = config(&text);
     let decision = decided(&config, source);
     assert_eq!(decision.rule.is_some(), decision.verdict == Verdict::Drop, "{rule}: {decision:?}");
     decision.rule.is_some()
@@ -120,11 +136,15 @@ fn each_key_of_a_source_matches_what_it_names_and_nothing_else() {
         (r#"cidr = ["203.1.2.2"]"#, &[]),
         (r#"not_cidr = ["203.1.2.0/24"]"#, &["local", "reserved"]),
         (r#"not_cidr = ["203.1.2.0/24", "10.0.0.0/8"]"#, &[]),
+        (r#"anonymous = ["hosting"]"#, &["partner"]),
+        (r#"anonymous = ["vpn", "tor", "proxy", "residential_proxy"]"#, &[]),
+        (r#"anonymous = ["any"]"#, &["partner", "DE"]),
         ("any = true", &["CN", "partner", "DE", "EU", "nowhere", "local", "reserved"]),
         // Keys are ANDed.
         (r#"country = ["CN"], asn = [58593]"#, &["partner"]),
         (r#"country = ["DE"], asn = [58593]"#, &[]),
         (r#"country = ["CN"], not_asn = [58593]"#, &["CN"]),
+        (r#"anonymous = ["any"], country = ["DE"]"#, &["DE"]),
         (r#"continent = ["EU"], country = ["unknown"]"#, &["EU"]),
         (r#"continent = ["AS", "EU"], not_country = ["CN"]"#, &["DE", "EU"]),
         (r#"country = ["CN"], cidr = ["10.0.0.0/8"]"#, &[]),
@@ -159,11 +179,18 @@ fn a_key_that_asks_a_database_says_of_a_local_source_that_none_speaks_about_it()
         r#"continent = ["AS"]"#,
         "asn = [58593]",
         "not_asn = [58593]",
+        r#"anonymous = ["any"]"#,
     ] {
-        let config = config(&drop_rule("one", &format!("{rule}, any = true")));
+        let rule = drop_rule("one", &format!("{rule}, any = true"));
+        let config = config(&format!("geoip.anonymous = \"a\"\n{rule}"));
         let (none, record) = (Memberships::new(1), Record::default());
-        let subject =
-            Subject { special: LOCAL.special, country: &record, asn: &record, membership: none.get(0) };
+        let subject = Subject {
+            special: LOCAL.special,
+            country: &record,
+            asn: &record,
+            anonymous: LOCAL.anonymous,
+            membership: none.get(0),
+        };
         assert_eq!(mismatch(0, &config.rules[0], &subject), Some(Mismatch::Local), "{rule}");
     }
 }
@@ -290,7 +317,8 @@ fn a_source_counts_where_it_is() {
         let country = Record { country: source.country.and_then(CountryCode::parse), ..Record::default() };
         let none = Memberships::new(0);
         let asn = Record::default();
-        Subject { special: source.special, country: &country, asn: &asn, membership: none.get(0) }.location()
+        let Source { special, anonymous, .. } = source;
+        Subject { special, country: &country, asn: &asn, anonymous, membership: none.get(0) }.location()
     };
     assert_eq!(location(CHINA), Location::Country(CountryCode::parse("CN").expect("a code")));
     assert_eq!(location(EUROPE), Location::Unknown);

@@ -1,6 +1,7 @@
 //! What a policy means: facts against one rule (`decide`), and addresses against everything from the text of a
-//! configuration and files to the table (`whole`, `lists`).
+//! configuration and files to the table (`whole`, `lists`, `anonymous`).
 
+mod anonymous;
 mod decide;
 mod judge;
 mod lists;

@@ -22,7 +22,9 @@ const LONGEST: usize = 600;
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut findings = Vec::new();
     let mut files = Vec::new();
-    for folder in ["abi", "gate", "ebpf/src", "userspace", "xtask", "tests", "bench", "fuzz/fuzz_targets"] {
+    let folders =
+        ["abi", "gate", "ebpf/src", "userspace", "xtask", "tests", "bench", "fuzz/fuzz_targets", "judge"];
+    for folder in folders {
         sources(&root.join(folder), &mut files)?;
     }
     for file in &files {
@@ -64,6 +66,10 @@ fn misplaced(file: &str, line: &str) -> Option<String> {
         if !file.starts_with("xtask/") && names(krate) && outside(folders) {
             return Some(format!("only {} may import {krate}", folders.join(" and ")));
         }
+    }
+    let ours = ["octroi", "octroi_gate", "octroi_abi"].into_iter().find(|krate| names(krate));
+    if let (true, Some(krate)) = (file.starts_with("judge/"), ours) {
+        return Some(format!("judge is a second opinion, and knows nothing of {krate}"));
     }
     let pure = file.starts_with("gate/src") || file.starts_with("abi/src");
     let foreign = ["aya", "libc", "tokio"].into_iter().find(|krate| pure && names(krate));

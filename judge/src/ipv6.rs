@@ -21,8 +21,7 @@ pub(crate) fn read(frame: &[u8], at: usize) -> Packet {
     }
     let rest = match usize::from(u16::from_be_bytes([rest[4], rest[5]])) {
         0 => rest, // until the end of the frame
-        payload if rest.len() < 40 + payload => return Packet::Malformed,
-        payload => &rest[..40 + payload],
+        payload => &rest[..rest.len().min(40 + payload)],
     };
     let source: [u8; 16] = rest[8..24].try_into().expect("16 bytes");
     let start = Start { source: Ipv6Addr::from(source).into(), header: at, piece: Piece::Whole };
@@ -47,16 +46,14 @@ fn extension(mut start: Start, next: u8, rest: &[u8], walked: usize) -> Packet {
         _ => rest.get(1).map(|&units| (usize::from(units) + 1) * 8),
     };
     let Some(behind) = length.and_then(|length| rest.get(length..)) else {
-        // A first fragment goes on in others.
-        return if start.piece == Piece::First {
-            Packet::Ip(start.ip(Protocol::Unknown))
-        } else {
-            Packet::Malformed
-        };
+        // Behind a fragment header, the rest may be in other fragments.
+        let whole = start.piece == Piece::Whole;
+        return if whole { Packet::Malformed } else { Packet::Ip(start.ip(Protocol::Unknown)) };
     };
     if next == FRAGMENT {
         let offset_and_flags = u16::from_be_bytes([rest[2], rest[3]]);
-        start.piece = start.piece.max(piece(offset_and_flags & 1 != 0, offset_and_flags >> 3));
+        let piece = piece(offset_and_flags & 1 != 0, offset_and_flags >> 3).max(Piece::Atomic);
+        start.piece = start.piece.max(piece);
     }
     extension(start, rest[0], behind, walked + 1)
 }

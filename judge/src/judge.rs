@@ -116,7 +116,7 @@ fn effect(rule: &Rule, ip: &Ip, moment: &Moment) -> Verdict {
 /// "Packets of TCP connections and connected UDP sockets that exist on this host": whole TCP and UDP packets that may be of one.
 /// A packet that opens a connection is of none yet.
 fn exists(ip: &Ip, moment: &Moment) -> bool {
-    moment.established && ip.piece == Piece::Whole && ip.port.is_some() && !ip.opens
+    moment.established && matches!(ip.piece, Piece::Whole | Piece::Atomic) && ip.port.is_some() && !ip.opens
 }
 
 impl From<PassOrDrop> for Verdict {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::{
     Action, Facts, Location, Place, Ports, Rule, Service, Source,
-    packet::{ICMP, Ip, Protocol, TCP, UDP},
+    packet::{ICMP, ICMPV6, Ip, Protocol, TCP, UDP},
 };
 
 /// Whether a rule is about a packet.
@@ -13,7 +13,11 @@ pub(crate) fn matches(rule: &Rule, ip: &Ip, facts: &Facts) -> bool {
         return false;
     }
     let Some(services) = &rule.service else { return true };
-    let answers: Vec<Answer> = services.iter().map(|&service| service_matches(service, ip)).collect();
+    let answers: Vec<Answer> = services
+        .iter()
+        .flat_map(|&service| named(service))
+        .map(|(number, ports)| answer(number, ports, ip))
+        .collect();
     if answers.contains(&Answer::Yes) {
         return true;
     }
@@ -69,14 +73,19 @@ enum Answer {
     Unknown,
 }
 
-/// Whether a packet is for a service.
-fn service_matches(service: Service, ip: &Ip) -> Answer {
-    let (number, ports) = match service {
-        Service::Tcp(ports) => (TCP, ports),
-        Service::Udp(ports) => (UDP, ports),
-        Service::Icmp => (ICMP, Ports::All),
-        Service::Protocol(number) => (number, Ports::All),
-    };
+/// The protocols that a service names, and the ports where those have any. `icmp` is that of either family, as every key of a
+/// rule is about both.
+fn named(service: Service) -> Vec<(u8, Ports)> {
+    match service {
+        Service::Tcp(ports) => vec![(TCP, ports)],
+        Service::Udp(ports) => vec![(UDP, ports)],
+        Service::Icmp => vec![(ICMP, Ports::All), (ICMPV6, Ports::All)],
+        Service::Protocol(number) => vec![(number, Ports::All)],
+    }
+}
+
+/// Whether a packet is of a protocol, and to one of these ports.
+fn answer(number: u8, ports: Ports, ip: &Ip) -> Answer {
     match ip.protocol {
         Protocol::Unknown => Answer::Unknown,
         Protocol::NotWalked(header) if header == number => Answer::Yes,

@@ -22,7 +22,7 @@ pub enum Other {
     Arp,
     /// Neither IPv4 nor IPv6 behind up to two VLAN tags.
     NonIp,
-    /// ICMPv6 of the types 133 to 137.
+    /// ICMPv6 of the types 133 to 137, not fragmented.
     NeighbourDiscovery,
 }
 
@@ -59,6 +59,8 @@ pub enum Protocol {
 pub enum Piece {
     /// All of it.
     Whole,
+    /// All of it, behind an IPv6 fragment header that says so (RFC 6946).
+    Atomic,
     /// Its first fragment.
     First,
     /// Another fragment, in which no header is.
@@ -101,9 +103,11 @@ fn ipv4(frame: &[u8], at: usize) -> Packet {
     }
     let header = usize::from(rest[0] & 15) * 4; // with its options
     let total = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
-    if header < 20 || total < header || rest.len() < total {
+    if header < 20 || total < header || rest.len() < header {
         return Packet::Malformed;
     }
+    // What is cut off behind the headers does not matter to them.
+    let end = total.min(rest.len());
     let flags_and_offset = u16::from_be_bytes([rest[6], rest[7]]);
     let source: [u8; 4] = rest[12..16].try_into().expect("four bytes");
     let start = Start {
@@ -111,7 +115,7 @@ fn ipv4(frame: &[u8], at: usize) -> Packet {
         header: at,
         piece: piece(flags_and_offset & 0x2000 != 0, flags_and_offset & 0x1fff),
     };
-    transport(start, rest[9], &rest[header..total])
+    transport(start, rest[9], &rest[header..end])
 }
 
 /// "More fragments", and the offset in any unit.
@@ -139,7 +143,8 @@ impl Start {
     }
 }
 
-/// What is behind all headers of IP: `rest`, up to the end of the IP packet.
+/// What is behind all headers of IP: `rest`, up to the end of the IP packet or of the frame. Whatever is behind a fragment
+/// header may go on elsewhere: it is not malformed by being short.
 pub(crate) fn transport(start: Start, protocol: u8, rest: &[u8]) -> Packet {
     let needed = match protocol {
         TCP => 20,
@@ -154,7 +159,8 @@ pub(crate) fn transport(start: Start, protocol: u8, rest: &[u8]) -> Packet {
         return Packet::Ip(ip);
     }
     let discovers = rest.first().is_some_and(|kind| (133..=137).contains(kind));
-    if protocol == ICMPV6 && ip.source.is_ipv6() && discovers {
+    // RFC 6980: behind a fragment header there is no neighbour discovery.
+    if protocol == ICMPV6 && ip.source.is_ipv6() && start.piece == Piece::Whole && discovers {
         return Packet::Other(Other::NeighbourDiscovery);
     }
     if protocol == TCP || protocol == UDP {

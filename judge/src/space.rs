@@ -31,11 +31,12 @@ const LOCAL: [&str; 14] = [
     "ff00::/8",
 ];
 
-/// "every other entry of the IANA special-purpose registries that is not globally reachable": `false` in the registry's
-/// column "Globally Reachable". Entries within IPv6 outside 2000::/3 are left out: all of that is unknown.
-const NOT_REACHABLE: [&str; 10] = [
+/// "every other entry of the IANA special-purpose registries that is not globally reachable": that the registry does not
+/// call so, be it "False" or "N/A". Entries within IPv6 outside 2000::/3 are left out: all of that is unknown.
+const NOT_REACHABLE: [&str; 12] = [
     "192.0.0.0/24",    // IETF protocol assignments, with what is not excepted below
     "192.0.2.0/24",    // documentation
+    "192.88.99.0/24",  // 6to4 relay anycast, deprecated: "N/A"
     "198.18.0.0/15",   // benchmarking
     "198.51.100.0/24", // documentation
     "203.0.113.0/24",  // documentation
@@ -43,6 +44,7 @@ const NOT_REACHABLE: [&str; 10] = [
     "2001::/23",       // IETF protocol assignments, with what is not excepted below
     "2001:2::/48",     // benchmarking
     "2001:db8::/32",   // documentation
+    "2002::/16",       // 6to4: "N/A"
     "3fff::/20",       // documentation
 ];
 
@@ -116,11 +118,15 @@ mod tests {
                 "192.0.0.8",
                 "192.0.0.170",
                 "192.0.2.1",
+                "192.88.99.1",
                 "198.19.255.255",
                 "240.0.0.1",
                 "255.255.255.254",
+                "2001::1",
                 "2001:2::1",
+                "2001:10::1",
                 "2001:db8::1",
+                "2002:102:304::1",
                 "3fff:fff::1",
             ],
         );
@@ -144,12 +150,12 @@ mod tests {
                 "100.128.0.1",
                 "192.0.0.9",
                 "192.0.1.0",
-                "192.88.99.1",
+                "192.88.98.1",
                 "172.32.0.1",
                 "2000::1",
                 "2001:20::1",
                 "2001:200::1",
-                "2002::1",
+                "2003::1",
                 "2620:4f:8000::1",
                 "3ffe::1",
             ],

@@ -25,7 +25,10 @@
 //! - `space`: what no database decides
 //! - `packet`, `ipv6`: what a frame is
 //! - `judge`: the verdict; `matching`: whether a rule is about a packet; `stage`: when it applies
+//! - `generate`: all of these at random
 
+#[cfg(feature = "generate")]
+pub mod generate;
 mod ipv6;
 mod judge;
 mod matching;

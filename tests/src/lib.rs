@@ -20,6 +20,7 @@
 
 pub mod capture;
 pub mod command;
+pub mod difference;
 pub mod gate;
 pub mod netns;
 pub mod nft;

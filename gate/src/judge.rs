@@ -32,7 +32,7 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// The counter's slot.
     pub slot: u32,
-    /// For [`Verdict::Tag`]: the skb mark, 0 for none. Of no meaning otherwise.
+    /// For [`Verdict::Tag`]: the skb mark; 0 for none.
     pub mark: u32,
     /// For [`Verdict::Tag`]: the DSCP to write, 0..=63, or [`DSCP_KEEP`].
     pub dscp: u8,
@@ -57,7 +57,7 @@ pub fn judge<F: Frame + ?Sized, G: Generation>(frame: &F, generation: &G) -> Out
             let outcome = Outcome {
                 verdict: verdict(class.verdict),
                 slot: class.slot + family,
-                mark: class.detail,
+                mark: 0,
                 dscp: class.dscp,
                 header: packet.header,
             };
@@ -65,6 +65,7 @@ pub fn judge<F: Frame + ?Sized, G: Generation>(frame: &F, generation: &G) -> Out
                 Verdict::Drop if class.detail != 0 && generation.connected(&packet) => {
                     Outcome { verdict: Verdict::Pass, slot: class.detail + family, ..outcome }
                 }
+                Verdict::Tag => Outcome { mark: class.detail, ..outcome },
                 _ => outcome,
             }
         }

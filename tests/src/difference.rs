@@ -113,7 +113,7 @@ impl Subject {
             slot::MALFORMED => plain("malformed"),
             number => {
                 let Some(outcome) = self.policy.slots.outcome(number) else { return plain("nowhere") };
-                assert_eq!(outcome.verdict, verdict, "what is counted is what happened");
+                assert_eq!(outcome.verdict, Some(verdict), "what is counted is what happened");
                 Answer {
                     ipv6: (number - slot::FIRST_CLASS) % 2 == 1,
                     rule: outcome.rule.clone(),

@@ -76,7 +76,7 @@ impl Files {
             assert_eq!(counted.verdict, Some(outcome.verdict), "{source}");
             Judged {
                 verdict: outcome.verdict,
-                mark: if outcome.verdict == Verdict::Tag { outcome.mark } else { 0 },
+                mark: outcome.mark,
                 dscp: outcome.dscp,
                 location: counted.location.to_string(),
                 rule: counted.rule.clone(),

@@ -123,12 +123,28 @@ impl Kernel {
 
     /// Runs a program on `packets` packets whose families are as [`Run::family`] says.
     pub(crate) fn run(&mut self, program: &str, packets: u32, family: u64) -> anyhow::Result<Timed> {
+        let mut frames = frame("192.0.2.1", "10.88.0.2");
+        frames.resize(V6_FRAME, 0);
+        frames.extend(frame("2001:db8::1", "fd00:88::2"));
+        self.run_on(program, packets, family, &frames)
+    }
+
+    /// The same on packets like these: an IPv4 packet, and where IPv6 packets come too, one at [`V6_FRAME`].
+    pub(crate) fn run_on(
+        &mut self,
+        program: &str,
+        packets: u32,
+        family: u64,
+        frames: &[u8],
+    ) -> anyhow::Result<Timed> {
+        let mut frames = frames.to_vec();
+        // The programs compare no less with its end.
+        frames.resize(frames.len().max(V6_FRAME + 54), 0);
         for (field, value) in [(0, 0), (1, u64::from(packets) - 1), (2, family), (3, 0), (4, 0), (5, 0)] {
             self.set(field, value)?;
         }
-        let frame = frames();
         let xdp = xdp(&mut self.object, program)?;
-        let options = TestRunOptions { data_in: Some(&frame), repeat: packets, ..TestRunOptions::new() };
+        let options = TestRunOptions { data_in: Some(&frames), repeat: packets, ..TestRunOptions::new() };
         let result = xdp.test_run(options).with_context(|| format!("run {program}"))?;
         ensure!(result.return_value != 0, "{program} came upon a packet that it does not know");
         let [next, sum, start, end] = [0, 3, 4, 5].map(|field| self.get(field));
@@ -154,13 +170,9 @@ fn xdp<'o>(object: &'o mut Object, program: &str) -> anyhow::Result<&'o mut Xdp>
     Ok(found.try_into()?)
 }
 
-/// An IPv4 packet, and where the programs expect it an IPv6 packet.
-fn frames() -> Vec<u8> {
+fn frame(source: &str, destination: &str) -> Vec<u8> {
     let address = |text: &str| text.parse().expect("an address");
-    let mut frames = udp(address("192.0.2.1"), address("10.88.0.2")).ports(4000, 443).frame();
-    frames.resize(V6_FRAME, 0);
-    frames.extend(udp(address("2001:db8::1"), address("fd00:88::2")).ports(4000, 443).frame());
-    frames
+    udp(address(source), address(destination)).ports(4000, 443).frame()
 }
 
 fn padded(mut bytes: Vec<u8>, length: usize) -> Vec<u8> {

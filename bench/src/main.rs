@@ -5,6 +5,7 @@
 #![expect(clippy::cast_precision_loss, reason = "times and sizes as numbers for people")]
 
 mod addresses;
+mod asks;
 mod figures;
 mod flip;
 mod gate;
@@ -34,8 +35,8 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::{
-    gate::Gate, goals::Goal, growth::Intervals, kernel::Kernel, load::Load, lookup::Lookup, rules::Rules,
-    sample::Sample, world::World,
+    asks::Ask, gate::Gate, goals::Goal, growth::Intervals, kernel::Kernel, load::Load, lookup::Lookup,
+    rules::Rules, sample::Sample, world::World,
 };
 
 #[derive(Parser)]
@@ -84,6 +85,7 @@ pub(crate) struct Report {
     veth: Vec<veth::Veth>,
     flip: flip::Flip,
     load: Vec<Load>,
+    asks: Vec<Ask>,
     growth: Vec<Growth>,
     goals: Vec<Goal>,
     /// IPv4 and IPv6 runs of the embedded country table under a policy that counts every country apart.
@@ -158,6 +160,9 @@ fn report(options: &Options) -> anyhow::Result<()> {
     let rules = rules::measure(object, packets, rounds)?;
     rules::show(&rules);
 
+    let asks = asks::measure(object, packets, rounds)?;
+    asks::show(&asks);
+
     let mut intervals = Vec::new();
     for size in growth::sizes(options.quick) {
         intervals.extend(growth::measure(object, &world, size, packets / 4, rounds.min(5))?);
@@ -177,6 +182,7 @@ fn report(options: &Options) -> anyhow::Result<()> {
         veth,
         flip,
         load,
+        asks,
         growth,
         goals: Vec::new(),
         country,

@@ -66,8 +66,8 @@ pub(crate) fn measure(object: &Path, packets: u32, rounds: usize) -> anyhow::Res
     Ok(lines.collect())
 }
 
-/// So many rules, in turn about a country and about a network of the ASN table. All packets are dropped, whatever
-/// matches, so that the policies differ in nothing but their number of rules.
+/// So many rules, in turn about a country and about a network of the ASN table, the last about everything. All packets are
+/// dropped, whatever matches and whatever they belong to, so that the policies differ in nothing but their number of rules.
 fn policy(count: usize) -> String {
     let database = Database::embedded(Kind::Country);
     let mut countries: Vec<&str> = database
@@ -79,15 +79,21 @@ fn policy(count: usize) -> String {
     let database = Database::embedded(Kind::Asn);
     let mut networks: Vec<u32> = database.records.iter().filter_map(|record| record.asn).collect();
     networks.sort_unstable();
-    let mut text = String::from("[policy]\ndefault = \"drop\"\nlocal = \"rules\"\n");
+    let mut text = String::from("[policy]\nlocal = \"rules\"\n");
     for n in 0..count {
-        let source = if n % 2 == 0 {
+        let source = if n + 1 == count {
+            "any = true".to_owned()
+        } else if n % 2 == 0 {
             format!("country = [\"{}\"]", countries[n / 2 * 7 % countries.len()])
         } else {
             // All over the numbers, old and new.
             format!("asn = [{}]", networks[n / 2 * 311 % networks.len()])
         };
-        let _ = write!(text, "[[rule]]\nname = \"rule-{n}\"\nsource = {{ {source} }}\naction = \"drop\"\n");
+        let _ = write!(
+            text,
+            "[[rule]]\nname = \"rule-{n}\"\nsource = {{ {source} }}\naction = \"drop\"\n\
+             established = \"drop\"\n"
+        );
     }
     text
 }

@@ -72,7 +72,10 @@ fn a_service_matches_what_the_documents_say() {
         let mut compared = 0;
         for rule in &case.policy.rules {
             let Some(services) = &rule.service else { continue };
-            let fits = services.iter().flat_map(|&service| entries(service)).map(|one| one.fits(Carried::of(&transport)));
+            let fits = services
+                .iter()
+                .flat_map(|&service| entries(service))
+                .map(|one| one.fits(Carried::of(&transport)));
             let fit = fits.fold(Fit::No, Fit::or);
             for (action, passes) in [(Action::Drop, false), (Action::Pass, true)] {
                 let judgement = judge(&alone(rule, action), &World::default(), frame, &Moment::default());

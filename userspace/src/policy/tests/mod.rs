@@ -1,10 +1,11 @@
-//! What a policy means: facts against one rule (`decide`), and addresses against everything from the text of a
-//! configuration and files to the table (`whole`, `lists`, `anonymous`).
+//! What a policy means: facts against one rule (`decide`), chains of rules as classes and steps (`steps`), and addresses
+//! against everything from the text of a configuration and files to the table (`whole`, `lists`, `anonymous`).
 
 mod anonymous;
 mod decide;
 mod judge;
 mod lists;
+mod steps;
 mod whole;
 
 use std::path::Path;

@@ -26,7 +26,8 @@ impl Window {
     #[must_use]
     pub fn of(rule: &Rule, now: Option<u64>) -> Self {
         let over = |time: u64| now.is_some_and(|now| time <= now);
-        let from = rule.from.filter(|&from| !over(from.saturating_add(rule.ramp)));
+        // Who only observes does it before `from` and after.
+        let from = rule.from.filter(|&from| !rule.observe && !over(from.saturating_add(rule.ramp)));
         let ramp = if from.is_some() { rule.ramp } else { 0 };
         match (from, rule.until) {
             (_, Some(until)) if over(until) => Self::Gone,
@@ -138,5 +139,17 @@ mod tests {
         assert_eq!(Window::of(&rule(""), Some(0)), Window::Always);
         let started = rule("from = 1970-01-01T00:01:40Z\n");
         assert_eq!(Window::of(&started, Some(100 * SECOND)), Window::Always);
+    }
+
+    #[test]
+    fn when_a_rule_that_only_observes_would_take_hold_makes_no_difference() {
+        let begins = rule("observe = true\nfrom = 1970-01-01T00:01:40Z\nramp = \"50s\"\n");
+        assert_eq!(
+            [None, Some(0), Some(200 * SECOND)].map(|now| Window::of(&begins, now)),
+            [Window::Always; 3]
+        );
+        let ends = rule("observe = true\nfrom = 1970-01-01T00:01:40Z\nuntil = 1970-01-01T00:05:00Z\n");
+        let ahead = Window::Timed { from: 0, ramp: 0, until: 300 * SECOND };
+        assert_eq!([None, Some(0), Some(200 * SECOND)].map(|now| Window::of(&ends, now)), [ahead; 3]);
     }
 }

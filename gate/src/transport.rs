@@ -36,6 +36,15 @@ pub enum Upper {
     Unknown,
 }
 
+impl Upper {
+    /// What an IPv6 packet carries whose last header that is walked names `next` as what follows.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_ipv6(next: u8) -> Self {
+        if may_hide_more(next) { Self::Behind(next) } else { Self::Known(next) }
+    }
+}
+
 /// Ports of TCP or UDP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ports {
@@ -79,9 +88,7 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, header: usize) -> Transport {
     let next = (next_and_hops >> 8) as u8;
     match walk::<F, true>(frame, next, first, claimed.min(frame.length())) {
         Chain::End { protocol, at, fragment } => {
-            let upper =
-                if may_hide_more(protocol) { Upper::Behind(protocol) } else { Upper::Known(protocol) };
-            found(frame, upper, fragment, at, claimed)
+            found(frame, Upper::of_ipv6(protocol), fragment, at, claimed)
         }
         // `parse` takes a packet cut within its headers for malformed: there is none here.
         Chain::Unknown | Chain::Cut => unknown(header),

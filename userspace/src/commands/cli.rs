@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::time;
+use crate::{policy::walk::Purpose, time};
 
 /// Drops, tags or passes packets at a network interface by the country and network they come from.
 #[derive(Parser, Debug)]
@@ -94,7 +94,7 @@ pub struct ExplainArgs {
     /// What the packets are for: tcp/443, udp/53, icmp, or a protocol number. Without it, a rule about services counts as
     /// matching, and says which.
     #[arg(long, value_name = "PROTOCOL/PORT", value_parser = parse_port)]
-    pub port: Option<(u8, Option<u16>)>,
+    pub port: Option<Purpose>,
     /// When: RFC 3339, such as 2026-07-09T00:00:00Z. Without it, now.
     #[arg(long, value_name = "TIME", value_parser = time::parse_ns)]
     pub at: Option<u64>,
@@ -124,8 +124,7 @@ fn parse_addresses(text: &str) -> Result<Addresses, String> {
         .map_err(|_| "expected an IPv4 or IPv6 address, or -".into())
 }
 
-/// A protocol, and the destination port where it has ports.
-fn parse_port(text: &str) -> Result<(u8, Option<u16>), String> {
+fn parse_port(text: &str) -> Result<Purpose, String> {
     let (protocol, port) = match text.split_once('/') {
         Some((protocol, port)) => (protocol, Some(port)),
         None => (text, None),
@@ -133,6 +132,7 @@ fn parse_port(text: &str) -> Result<(u8, Option<u16>), String> {
     let number = match protocol {
         "tcp" => 6,
         "udp" => 17,
+        "icmp" if port.is_none() => return Ok(Purpose::Icmp),
         "icmp" => 1,
         other => other
             .parse()
@@ -141,10 +141,10 @@ fn parse_port(text: &str) -> Result<(u8, Option<u16>), String> {
     let has_ports = matches!(number, 6 | 17);
     match port {
         None if has_ports => Err(format!("{text} has no port; write {text}/443")),
-        None => Ok((number, None)),
+        None => Ok(Purpose::Protocol(number, None)),
         Some(_) if !has_ports => Err(format!("{protocol} has no ports; write {protocol}")),
         Some(port) => match port.parse() {
-            Ok(port) if port != 0 => Ok((number, Some(port))),
+            Ok(port) if port != 0 => Ok(Purpose::Protocol(number, Some(port))),
             _ => Err(format!("{port:?} is no port: 1 to 65535")),
         },
     }

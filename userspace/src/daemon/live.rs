@@ -16,7 +16,11 @@ use super::{
 };
 use crate::{
     Failure,
-    policy::{explain::Explainer, slots::Outcome, walk::Question},
+    policy::{
+        explain::Explainer,
+        slots::Outcome,
+        walk::{Purpose, Question},
+    },
     time,
 };
 
@@ -102,7 +106,7 @@ impl Engine {
 
 /// What a probe asks: it is a UDP packet to port 443.
 fn probe() -> Question {
-    Question { service: Some((17, Some(443))), at: time::now_ns() }
+    Question { service: Some(Purpose::Protocol(17, Some(443))), at: time::now_ns() }
 }
 
 impl Live {

@@ -170,7 +170,7 @@ impl<'a> Explainer<'a> {
         let mut decided = skipped;
         let rules = self.config.rules.iter().enumerate().map(|(index, rule)| {
             let mismatch = mismatch(index, rule, &subject).map(|key| reason(key, rule, &subject));
-            let mismatch = mismatch.or_else(|| self.question.mismatch(rule));
+            let mismatch = mismatch.or_else(|| self.question.mismatch(rule, address));
             let matched = mismatch.is_none();
             let decides = found.rule == Some(index);
             let reason = match mismatch {

@@ -30,10 +30,19 @@ use crate::{
 /// What is asked about packets from an address.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct Question {
-    /// Protocol and destination port that the packet is for; `None`: whatever some rule asks for.
-    pub service: Option<(u8, Option<u16>)>,
+    /// What the packet is for; `None`: whatever some rule asks for.
+    pub service: Option<Purpose>,
     /// When, in nanoseconds since the Unix epoch.
     pub at: u64,
+}
+
+/// What a packet is for.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub enum Purpose {
+    /// ICMP, of the source's family.
+    Icmp,
+    /// The protocol of that number, with the destination port where it has ports.
+    Protocol(u8, Option<u16>),
 }
 
 /// What becomes of a packet that belongs to no connection, and that comes when every bucket is empty.
@@ -121,7 +130,7 @@ impl World for Asked<'_> {
     }
 
     fn carried(&self) -> Carried {
-        self.question.carried()
+        self.question.carried(self.address)
     }
 
     fn place(&self) -> u32 {
@@ -166,25 +175,32 @@ impl Question {
         Self { service: None, at: time::now_ns() }
     }
 
-    /// What a packet carries that is for that; of none where nobody asked for one.
-    const fn carried(&self) -> Carried {
-        let (number, ports) = match self.service {
-            Some((number, Some(destination))) => (number, Some(Ports { source: 0, destination })),
-            Some((number, None)) => (number, None),
+    /// What a packet from that address carries that is for that; of none where nobody asked for one.
+    const fn carried(&self, source: IpAddr) -> Carried {
+        const ICMP: u8 = 1;
+        const ICMPV6: u8 = 58;
+        let v6 = source.is_ipv6();
+        let (number, port) = match self.service {
+            Some(Purpose::Icmp) => (if v6 { ICMPV6 } else { ICMP }, None),
+            Some(Purpose::Protocol(number, port)) => (number, port),
             None => (0, None),
         };
-        let upper = Upper::Known(number);
+        let ports = match port {
+            Some(destination) => Some(Ports { source: 0, destination }),
+            None => None,
+        };
+        let upper = if v6 { Upper::of_ipv6(number) } else { Upper::Known(number) };
         Carried::of(&Transport { upper, ports, fragment: Fragment::None, at: 0, end: 0, length: 0 })
     }
 
-    /// Why a rule whose source matches does not; `None` where it does.
-    pub(crate) fn mismatch(&self, rule: &Rule) -> Option<String> {
+    /// Why a rule does not match packets from an address that its source has; `None` where it does.
+    pub(crate) fn mismatch(&self, rule: &Rule, source: IpAddr) -> Option<String> {
         if let Some(until) = rule.until.filter(|&until| until <= self.at) {
             return Some(format!("it ended at {}", time::text_ns(until)));
         }
         let services = rule.service.as_ref()?;
         self.service?;
-        let carried = self.carried();
+        let carried = self.carried(source);
         let fit = services.entries.iter().fold(Fit::No, |fit, service| fit.or(service.fits(carried)));
         let passes = matches!(rule.action, Action::Pass);
         (!fit.matches(passes)).then(|| format!("it is for {} only", services.typed.join(", ")))

@@ -24,7 +24,7 @@ use crate::{
     time,
 };
 
-/// How often an explanation starts again because of a reload in between.
+/// How often an explanation starts again because of a reload in between, and a comparison because of the time.
 const ATTEMPTS: u32 = 3;
 
 impl Engine {
@@ -87,17 +87,7 @@ impl Engine {
         };
         let mut answers = Vec::with_capacity(addresses.len());
         for &address in addresses {
-            let expected = explainer.outcome(address, probe());
-            let held = live.held(address)?;
-            if *held != expected {
-                return Err(anyhow::anyhow!(
-                    "explain {address} by the live generation {generation}: the kernel holds {}, and configuration and \
-                     databases say {}; that is a defect of octroi: please report it, and restart the daemon",
-                    spell(held),
-                    spell(&expected)
-                )
-                .into());
-            }
+            live.compare(&explainer, address)?;
             answers.push(explain(&explainer, address));
         }
         Ok(Some(answers))
@@ -110,6 +100,30 @@ fn probe() -> Question {
 }
 
 impl Live {
+    /// Compares what the kernel would count a packet from that source as with what it has to be.
+    fn compare(&mut self, explainer: &Explainer<'_>, source: IpAddr) -> Result<(), Failure> {
+        let generation = self.generation;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let expected = explainer.outcome(source, probe());
+            let held = self.held(source)?;
+            if *held == expected {
+                return Ok(());
+            }
+            // A rule may have taken hold, or ended, in between.
+            if attempt == ATTEMPTS {
+                return Err(anyhow::anyhow!(
+                    "explain {source} by the live generation {generation}: the kernel holds {}, and configuration and \
+                     databases say {}; that is a defect of octroi: please report it, and restart the daemon",
+                    spell(held),
+                    spell(&expected)
+                )
+                .into());
+            }
+        }
+    }
+
     /// What the kernel would count a packet from that source as.
     fn held(&mut self, source: IpAddr) -> Result<&Outcome, Failure> {
         let here: IpAddr =

@@ -1,11 +1,13 @@
-//! What a policy means: facts against one rule (`decide`), chains of rules as classes and steps (`steps`), and addresses
-//! against everything from the text of a configuration and files to the table (`whole`, `lists`, `anonymous`).
+//! What a policy means: facts against one rule (`decide`), chains of rules as classes and steps (`steps`), what is explained
+//! of packets and times (`walk`), and addresses against everything from the text of a configuration and files to the
+//! table (`whole`, `lists`, `anonymous`).
 
 mod anonymous;
 mod decide;
 mod judge;
 mod lists;
 mod steps;
+mod walk;
 mod whole;
 
 use std::path::Path;

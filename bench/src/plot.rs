@@ -167,7 +167,7 @@ fn growth(
 
 /// The whole gate by number of rules.
 fn rules(report: &Report, area: &Area<'_>) -> Result {
-    let lines: Vec<_> = report.rules().collect();
+    let lines: Vec<_> = report.rules().filter(|line| line.listed == 0).collect();
     let most = lines.iter().map(|line| line.ns.max).fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .caption("ns of the whole gate by rules (drop, families mixed); × one rule", ("sans-serif", 15))

@@ -252,8 +252,9 @@ pub struct Constants {
     pub marks: u32,
     /// 1: never try metadata; the tc program decides again (for drivers without metadata, and for tests).
     pub no_metadata: u32,
-    /// 1: there are no sockets and no buckets: no packet belongs to a connection, and all are within their rates (for `octroi
-    /// replay`, whose packets are not this host's, and for tests).
+    /// 1: there are no sockets and no buckets, and the time stands still: no packet belongs to a connection, all are within
+    /// their rates, and all come when [`Notes::epoch`] says (for `octroi replay`, whose packets are not this host's, and for
+    /// tests).
     pub alone: u32,
     /// 1: note slot and verdict of the last packet in [`Notes`] (test runs only).
     pub trace: u32,
@@ -279,7 +280,7 @@ pub struct Notes {
     /// Always 0.
     pub _pad: u32,
     /// Written by the daemon: what has to be added to the time since boot (ns, CLOCK_BOOTTIME) to have the time since the Unix
-    /// epoch; wraps.
+    /// epoch; wraps. With [`Constants::alone`]: the time since the Unix epoch.
     pub epoch: u64,
 }
 

@@ -21,7 +21,7 @@ pub struct ProgramOptions {
     pub no_metadata: bool,
     /// Load the tables in parts, as on kernels before 6.0 that have no map value as large.
     pub parts: bool,
-    /// Without sockets and buckets: the packets are not this host's.
+    /// Without sockets and buckets, at a time that stands still: the packets are not this host's.
     pub alone: bool,
     /// Note the slot of each packet, for test runs.
     pub trace: bool,
@@ -32,6 +32,8 @@ pub struct ProgramOptions {
 pub struct Program {
     pub(super) ebpf: Ebpf,
     pub(super) marks: bool,
+    /// See [`ProgramOptions::alone`].
+    alone: bool,
     notes: Mapped,
 }
 
@@ -86,8 +88,9 @@ impl Program {
                 ebpf.take_map(name::COUNTERS).ok_or(DataplaneError::Missing { name: name::COUNTERS })?,
             )),
         };
-        let mut program = Self { ebpf, marks: compiled.marks(), notes };
-        program.set_epoch(clock::epoch());
+        let mut program = Self { ebpf, marks: compiled.marks(), alone: options.alone, notes };
+        let epoch = clock::epoch();
+        program.set_epoch(if options.alone { epoch.wrapping_add(clock::since_boot()) } else { epoch });
         program.load_programs()?;
         Ok((program, new_counters))
     }
@@ -127,9 +130,10 @@ impl Program {
         self.notes.write_u64(std::mem::offset_of!(Notes, epoch), epoch);
     }
 
-    /// Makes it believe that it is `now`, in nanoseconds since the Unix epoch; from then on its clock goes on.
+    /// Makes it believe that it is `now`, in nanoseconds since the Unix epoch; from then on its clock goes on, but for one
+    /// that was loaded alone.
     pub fn set_now(&mut self, now: u64) {
-        self.set_epoch(now.wrapping_sub(clock::since_boot()));
+        self.set_epoch(if self.alone { now } else { now.wrapping_sub(clock::since_boot()) });
     }
 
     /// The gate, loaded: for frames in one buffer or, because of a large MTU, for fragments.

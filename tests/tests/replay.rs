@@ -150,6 +150,49 @@ fn a_line_has_the_keys_that_scripts_count_on() {
 }
 
 #[test]
+fn packets_are_judged_as_if_they_came_at_the_time_that_is_given() {
+    let lab = Lab::new();
+    let timed = "[[rule]]\nname = \"web\"\nsource.country = [\"JP\"]\nservice = [\"tcp/443\"]\naction = \"drop\"\n\
+                 from = 2026-07-09T00:00:00Z\nuntil = 2026-08-09T00:00:00Z\n";
+    let replay = Replay::new(&lab, timed);
+    let here = address("10.88.0.2");
+    let japan = address("1.0.16.1");
+    let frames = [
+        tcp(japan, here).frame(),
+        tcp(japan, here).ports(4000, 80).frame(),
+        // A later fragment may be for port 443.
+        tcp(japan, here).payload(&[7; 24]).fragment(3, false).frame(),
+        tcp(address("1.0.1.1"), here).frame(),
+    ];
+    let capture = pcap(&frames.iter().map(|frame| Captured::whole(frame)).collect::<Vec<_>>());
+    let [before, during] = ["2026-07-08T23:59:59.999999999Z", "2026-07-09T00:00:00Z"];
+    for engine in ENGINES {
+        for (at, verdicts, observed) in [
+            (before, ["pass", "pass", "pass", "drop"], json!(["web"])),
+            (during, ["drop", "pass", "drop", "drop"], Value::Null),
+            ("2026-08-08T23:59:59.999999999Z", ["drop", "pass", "drop", "drop"], Value::Null),
+            ("2026-08-09T00:00:00Z", ["pass", "pass", "pass", "drop"], Value::Null),
+        ] {
+            let finished = replay.run(&capture, &["--json", "--engine", engine, "--at", at]);
+            let text = finished.success();
+            let lines: Vec<Value> = text
+                .lines()
+                .map(|line| serde_json::from_str(line).expect("an object on each line"))
+                .collect();
+            let found: Vec<_> = lines.iter().map(|line| &line["verdict"]).collect();
+            assert_eq!(found, verdicts, "{engine} at {at}");
+            let seen: Vec<_> = lines.iter().map(|line| &line["observed"]).collect();
+            assert_eq!(seen, [&observed, &Value::Null, &observed, &Value::Null], "{engine} at {at}");
+            let rule = if verdicts[0] == "drop" { json!("web") } else { Value::Null };
+            assert_eq!((&lines[0]["rule"], &lines[2]["rule"]), (&rule, &rule), "{engine} at {at}");
+        }
+    }
+    // What is no time is wrong usage.
+    let finished = replay.run(&capture, &["--json", "--at", "July"]);
+    assert_eq!(finished.status.code(), Some(2), "{finished}");
+}
+
+#[test]
 fn the_table_adds_up_packets_and_bytes_on_the_wire() {
     let lab = Lab::new();
     let replay = Replay::new(&lab, "");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use octroi::{
     config::Config,
-    dataplane::{Program, ProgramOptions, bpffs::Scratch},
+    dataplane::{Program, ProgramOptions, bpffs::Scratch, counters::Counters},
     policy::{Databases, compile::compile, slots::Slots},
 };
 use octroi_abi::{Counter, Verdict};
@@ -78,6 +78,7 @@ impl Policy {
 /// A policy in the kernel.
 pub struct Kernel {
     program: Program,
+    counters: Counters,
 }
 
 impl Kernel {
@@ -91,8 +92,31 @@ impl Kernel {
             .unwrap_or_else(|error| panic!("{error}; run the tests as root"));
         let options = ProgramOptions { trace: true, ..options };
         let loaded = Program::load(&scratch, compiled, None, options);
-        let (program, _) = loaded.unwrap_or_else(|error| panic!("{error}; run the tests as root"));
-        Kernel { program }
+        let (program, counters) = loaded.unwrap_or_else(|error| panic!("{error}; run the tests as root"));
+        Kernel { program, counters: counters.expect("nobody gave it others") }
+    }
+
+    /// Loads compiled bytes without sockets and buckets, at a time that stands still.
+    ///
+    /// # Panics
+    /// As [`load`](Self::load).
+    #[must_use]
+    pub fn load_alone(compiled: &Compiled) -> Kernel {
+        Kernel::load(compiled, ProgramOptions { alone: true, ..ProgramOptions::default() })
+    }
+
+    /// Makes it believe that it is `now`, in nanoseconds since the Unix epoch.
+    pub fn set_now(&mut self, now: u64) {
+        self.program.set_now(now);
+    }
+
+    /// What its counters below slot `end` stand at.
+    ///
+    /// # Panics
+    /// When the kernel does not tell.
+    #[must_use]
+    pub fn counts(&self, end: u32) -> Vec<Counter> {
+        self.counters.read(end).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

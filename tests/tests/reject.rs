@@ -36,3 +36,17 @@ fn the_program_answers_the_corpus_and_all_its_cuts_as_the_host_does() {
     eprintln!("{compared} frames judged alike, {answered} answers the same");
     assert!(compared > 10_000 && answered > 1000, "{compared}, {answered}");
 }
+
+#[test]
+fn a_kernel_that_cannot_compare_and_exchange_takes_the_program_and_it_limits() {
+    let policy = Policy::new(
+        "[policy]\nlocal = \"rules\"\n[[rule]]\nname = \"few\"\nsource = { any = true }\naction = \"limit\"\n\
+         rate = 1\nburst = 3\nper = \"rule\"\n",
+    );
+    let mut kernel =
+        Kernel::load(&policy.compiled, ProgramOptions { plain_stores: true, ..ProgramOptions::default() });
+    let address = |text: &str| text.parse().expect("an address");
+    let frame = octroi_gate::corpus::build::udp(address("1.0.1.1"), address("10.88.0.2")).frame();
+    let verdicts: Vec<Verdict> = (0..5).map(|_| kernel.judge(&frame).0.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Pass, Verdict::Pass, Verdict::Pass, Verdict::Limit, Verdict::Limit]);
+}

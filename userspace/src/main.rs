@@ -46,7 +46,11 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
         // A log that cannot be written is lost; the gate goes on.
         .log_internal_errors(false)
         .init();
-    let options =
-        ProgramOptions { no_metadata: args.no_metadata, parts: args.table_parts, alone: false, trace: false };
+    let options = ProgramOptions {
+        no_metadata: args.no_metadata,
+        parts: args.table_parts,
+        plain_stores: args.plain_stores,
+        ..ProgramOptions::default()
+    };
     daemon::run(&args.config.config, options)
 }

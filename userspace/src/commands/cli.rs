@@ -61,6 +61,9 @@ pub struct RunArgs {
     /// Load the tables in parts of 2 MiB, as on kernels before 6.0 where one is above 4 MiB: for tests.
     #[arg(long, hide = true, env = "OCTROI_TABLE_PARTS")]
     pub table_parts: bool,
+    /// Write buckets of limits with plain stores, as on kernels before 5.12: for tests.
+    #[arg(long, hide = true, env = "OCTROI_PLAIN_STORES")]
+    pub plain_stores: bool,
 }
 
 /// Arguments of commands that print facts.

@@ -13,6 +13,7 @@ mod filters;
 pub mod interfaces;
 pub mod links;
 pub mod object;
+mod older;
 pub mod program;
 pub mod sys;
 

@@ -1,6 +1,6 @@
 //! One generation in the kernel: programs, tables, classes, constants.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use aya::{
     Ebpf, include_bytes_aligned,
@@ -9,10 +9,10 @@ use aya::{
 use octroi_abi::{Constants, Notes, Verdict, name};
 use octroi_gate::host::Compiled;
 
-use super::{DataplaneError, bpffs::Scratch, clock, counters::Counters, object::Object, sys::Mapped};
+use super::{DataplaneError, bpffs::Scratch, clock, counters::Counters, object::Object, older, sys::Mapped};
 
 /// The eBPF object, built by `cargo xtask build`.
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/octroi.bpf.o"));
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/octroi.bpf.o"));
 
 /// What a load may ask for beyond the policy.
 #[derive(Clone, Copy, Default, Debug)]
@@ -23,6 +23,8 @@ pub struct ProgramOptions {
     pub parts: bool,
     /// Without sockets and buckets, at a time that stands still: the packets are not this host's.
     pub alone: bool,
+    /// Write buckets with plain stores, as on kernels before 5.12 that cannot compare and exchange.
+    pub plain_stores: bool,
     /// Note the slot of each packet, for test runs.
     pub trace: bool,
 }
@@ -78,7 +80,9 @@ impl Program {
             trace: u32::from(options.trace),
             ..compiled.constants()
         };
-        let mut object = Object::load(OBJECT, scratch, compiled, &constants, counters, &[])?;
+        let plain = options.plain_stores || !older::compares_and_exchanges();
+        let bytes = if plain { Cow::Owned(older::with_plain_stores(OBJECT)) } else { Cow::Borrowed(OBJECT) };
+        let mut object = Object::load(&bytes, scratch, compiled, &constants, counters, &[])?;
         // The only section that anybody looks at again; the others are unmapped.
         let notes = object.take(name::NOTES)?;
         let mut ebpf = object.ebpf;

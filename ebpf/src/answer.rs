@@ -29,14 +29,21 @@ pub(crate) extern "C" fn answer(ctx: *mut xdp_md, header: u32, length: u64) -> u
     if !Loaded.alone() && !limit::admits(0, 0, 0) {
         return 0;
     }
+    let [head, wanted, now] = [plan.head as u64, plan.length as u64, length].map(bytes);
     // SAFETY: the context that the kernel gave us. Whatever was known about the frame is void from here on.
-    if plan.head != 0 && unsafe { bpf_xdp_adjust_head(ctx, -(plan.head as i32)) } != 0 {
+    if head != 0 && unsafe { bpf_xdp_adjust_head(ctx, -head) } != 0 {
         return 0;
     }
-    let change = plan.length as i32 - (length as i32 + plan.head as i32);
+    let change = wanted - (now + head);
     // SAFETY: as above.
     if change != 0 && unsafe { bpf_xdp_adjust_tail(ctx, change) } != 0 {
         return 0;
     }
     write(&mut at_xdp.packet(), &plan).is_some() as u32
+}
+
+/// A number of bytes, as the helpers take it. No frame is as long as its 31 bits can say.
+#[inline(always)]
+const fn bytes(count: u64) -> i32 {
+    (count & 0x7fff_ffff) as i32
 }

@@ -103,7 +103,8 @@ impl Blocks for Packet {
     fn block<const N: usize>(&self, at: usize) -> Option<Sum> {
         let start = self.at::<[u8; N]>(at)?;
         // SAFETY: `at` compared all N bytes with the packet's end.
-        let sum = unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, start.cast(), N as u32, 0) };
+        let sum =
+            unsafe { bpf_csum_diff(core::ptr::null_mut(), 0, start.cast(), (N as u64 & 0xffff) as u32, 0) };
         if sum < 0 { None } else { Some(Sum::from_host_order((sum & 0xffff_ffff) as u32)) }
     }
 }

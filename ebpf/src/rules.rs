@@ -37,7 +37,10 @@ pub(crate) struct Header(pub(crate) u32);
 impl Header {
     #[inline(always)]
     const fn of(packet: &packet::Packet) -> Self {
-        Self((packet.header as u64 & 0xffff) as u32 | (matches!(packet.source, Source::V6 { .. }) as u32) << 16)
+        Self(
+            (packet.header as u64 & 0xffff) as u32
+                | (matches!(packet.source, Source::V6 { .. }) as u32) << 16,
+        )
     }
 
     #[inline(always)]
@@ -333,7 +336,6 @@ fn keep(argument: u64) {
 const fn halves(both: u64) -> (u32, u32) {
     ((both & 0xffff_ffff) as u32, (both >> 32) as u32)
 }
-
 
 #[unsafe(no_mangle)]
 #[inline(never)]

@@ -51,7 +51,7 @@ static POLICIES: LazyLock<[Compiled; 2]> = LazyLock::new(|| {
         classes: (0..251).map(class).collect(),
         steps: Vec::new(),
         services: Vec::new(),
-            limits: Vec::new(),
+        limits: Vec::new(),
         malformed_passes,
     };
     [policy(false), policy(true)]

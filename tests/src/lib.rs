@@ -21,6 +21,7 @@
 pub mod capture;
 pub mod command;
 pub mod difference;
+pub mod far_end;
 pub mod gate;
 pub mod netns;
 pub mod nft;

@@ -311,7 +311,7 @@ fn open(namespace: &Namespace, device: &str, protocol: u16) -> OwnedFd {
 }
 
 /// The index of a device of the namespace that the calling thread is in.
-fn index(device: &str) -> libc::c_int {
+pub(crate) fn index(device: &str) -> libc::c_int {
     let name = CString::new(device).expect("a device name without zero bytes");
     // SAFETY: a string that ends with a zero byte, and is only read.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };

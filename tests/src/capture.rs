@@ -1,4 +1,8 @@
-//! Capture files, written as tcpdump and Wireshark write them: link type Ethernet, little-endian.
+//! Capture files, written as tcpdump and Wireshark write them: link type Ethernet, little-endian. And read by tcpdump.
+
+use std::process::Command;
+
+use crate::command::{SHORT, run};
 
 /// A packet in a capture: what was captured of it, and how long it was on the wire, in bytes.
 #[derive(Clone, Debug)]
@@ -57,6 +61,30 @@ pub fn pcapng_of_simple_packets(snap_length: usize, frames: &[&[u8]]) -> Vec<u8>
         file.extend(block(3, &[&number(frame.len()).to_le_bytes()[..], kept].concat()));
     }
     file
+}
+
+/// What tcpdump, very verbosely, says of each frame, with its Ethernet header.
+///
+/// # Panics
+/// Where it cannot be run.
+#[track_caller]
+pub fn decoded(frames: &[Vec<u8>]) -> Vec<String> {
+    let directory = tempfile::tempdir().expect("make a temporary directory");
+    let path = directory.path().join("frames.pcap");
+    let packets: Vec<Captured> = frames.iter().map(|frame| Captured::whole(frame)).collect();
+    std::fs::write(&path, pcap(&packets)).expect("write into a directory of ours");
+    let mut command = Command::new("tcpdump");
+    // No names, no times. Not as another user, who could not read the file.
+    command.args(["-nevvt", "-Z", "root", "-r"]).arg(&path);
+    let mut texts: Vec<String> = Vec::new();
+    for line in run(command, SHORT).success().lines() {
+        match texts.last_mut() {
+            // What it says further of a packet is indented.
+            Some(text) if line.starts_with([' ', '\t']) => *text += &format!(" {}", line.trim()),
+            _ => texts.push(line.to_owned()),
+        }
+    }
+    texts
 }
 
 /// Section header: byte order, version 1.0, length not given.

@@ -18,6 +18,7 @@
 //! All of it needs root, and panics with what is missing. Traffic is bounded in count and time, and has nowhere to go:
 //! the two namespaces are connected to each other and to nothing else.
 
+pub mod answer;
 pub mod capture;
 pub mod command;
 pub mod difference;

@@ -15,11 +15,12 @@ use crate::{
 };
 
 /// What tests call: `(program, Debian package)`.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("tc", "iproute2"),
     ("bpftool", "bpftool"),
+    ("tcpdump", "tcpdump"),
     ("curl", "curl"),
     ("promtool", "prometheus"),
     ("systemd-analyze", "systemd"),

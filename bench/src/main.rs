@@ -22,6 +22,7 @@ mod rules;
 mod sample;
 mod stamps;
 mod synthetic;
+mod transfer;
 mod veth;
 mod world;
 
@@ -36,7 +37,7 @@ use serde::Serialize;
 
 use crate::{
     asks::Ask, gate::Gate, goals::Goal, growth::Intervals, kernel::Kernel, load::Load, lookup::Lookup,
-    rules::Rules, sample::Sample, world::World,
+    rules::Rules, sample::Sample, transfer::Transfer, world::World,
 };
 
 #[derive(Parser)]
@@ -83,6 +84,7 @@ pub(crate) struct Report {
     lookup: Vec<Lookup>,
     gate: Vec<Gate>,
     veth: Vec<veth::Veth>,
+    transfer: Vec<Transfer>,
     flip: flip::Flip,
     load: Vec<Load>,
     asks: Vec<Ask>,
@@ -151,6 +153,9 @@ fn report(options: &Options) -> anyhow::Result<()> {
     let veth = veth::measure(options.quick)?;
     veth::show(&veth);
 
+    let transfer = transfer::measure(options.quick)?;
+    transfer::show(&transfer);
+
     let flip = flip::measure(options.quick)?;
     flip::show(&flip);
 
@@ -180,6 +185,7 @@ fn report(options: &Options) -> anyhow::Result<()> {
         lookup,
         gate,
         veth,
+        transfer,
         flip,
         load,
         asks,

@@ -212,8 +212,8 @@ pub mod slot {
     pub const MALFORMED: u32 = 3;
     /// The first slot that a class may have.
     pub const FIRST_CLASS: u32 = 4;
-    /// How many slots there are: 256 KiB a CPU.
-    pub const COUNT: u32 = 16_384;
+    /// How many slots there are: 1 MiB a CPU.
+    pub const COUNT: u32 = 65_536;
 }
 
 /// A generation's constants, frozen before the program is verified, so that the verifier removes what they rule out.

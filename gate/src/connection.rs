@@ -23,7 +23,8 @@ pub struct Tuple {
 /// - what is neither TCP nor UDP, or whose ports are not in it;
 /// - a fragment: a host puts the whole packet together before it asks for a socket, and of the other fragments nobody could
 ///   say where they belong;
-/// - a TCP segment that opens a connection (SYN without ACK, RFC 9293), so that a flood of them never costs a look-up.
+/// - a TCP segment that opens a connection (SYN without ACK, RFC 9293), so that a flood of them never costs a look-up; or
+///   whose flags are not in it: what is behind it in the frame is padding.
 #[inline(always)]
 #[must_use]
 pub fn tuple<F: Frame + ?Sized>(frame: &F, packet: &Packet, transport: &Transport) -> Option<Tuple> {
@@ -38,8 +39,11 @@ pub fn tuple<F: Frame + ?Sized>(frame: &F, packet: &Packet, transport: &Transpor
         _ => return None,
     };
     let ports = transport.ports?;
-    if tcp && frame.be16(transport.at + 12)? & (SYN | ACK) == SYN {
-        return None;
+    if tcp {
+        let flags = transport.at + 12;
+        if flags + 2 > transport.end || frame.be16(flags)? & (SYN | ACK) == SYN {
+            return None;
+        }
     }
     let destination = match packet.source {
         Source::V4(_) => Source::V4(frame.be32(packet.header + 16)?),
@@ -57,7 +61,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        corpus::build::{Build, icmp, tcp, udp},
+        corpus::build::{Build, icmp, padded, tcp, udp},
         packet::{Parsed, parse},
         transport::transport,
     };
@@ -106,5 +110,11 @@ mod tests {
         assert_eq!(fragment(0, true), [None; 2]);
         assert_eq!(fragment(1, false), [None; 2]);
         assert!(fragment(0, false).iter().all(Option::is_some), "an atomic fragment is whole");
+        for (bytes, asked) in [(4, false), (13, false), (14, true)] {
+            let [source, destination] = ADDRESSES[1].map(|text| text.parse().expect("an address"));
+            let short = tcp(source, destination).flags(0x10).fragment(0, false).keep(bytes);
+            let found = ask(&padded(short, 120));
+            assert_eq!(found.is_some(), asked, "{bytes} bytes of a segment, and padding");
+        }
     }
 }

@@ -23,8 +23,10 @@ pub(crate) fn read(frame: &[u8], at: usize) -> Packet {
         0 => rest, // until the end of the frame
         payload => &rest[..rest.len().min(40 + payload)],
     };
-    let source: [u8; 16] = rest[8..24].try_into().expect("16 bytes");
-    let start = Start { source: Ipv6Addr::from(source).into(), header: at, piece: Piece::Whole };
+    let address =
+        |at: usize| Ipv6Addr::from_bits(u128::from_be_bytes(rest[at..at + 16].try_into().expect("16 bytes")));
+    let (source, destination) = (address(8).into(), address(24).into());
+    let start = Start { source, destination, header: at, piece: Piece::Whole };
     extension(start, rest[6], &rest[40..], 0)
 }
 

@@ -2,8 +2,9 @@
 
 use crate::{
     Action, Location, PassOrDrop, Policy, Rule, World,
+    answer::is_answered,
     matching::matches,
-    packet::{self, Ip, Packet, Piece},
+    packet::{self, Ip, Packet, Piece, Protocol, TCP},
     stage::{Stage, stage},
 };
 
@@ -14,7 +15,7 @@ pub enum Verdict {
     Pass,
     /// It ends here.
     Drop,
-    /// It ends here, and is answered.
+    /// It ends here, and is answered. What is rejected and gets no answer is dropped.
     Reject,
     /// It goes on with a mark, a DSCP, or both.
     Tag,
@@ -29,7 +30,7 @@ pub struct Moment {
     pub now: u64,
     /// Whether this host has a TCP connection or a connected UDP socket with the packet's addresses and ports.
     pub established: bool,
-    /// Whether the packet is over the rate of whatever rule limits it.
+    /// Whether the packet is over the rate of whatever rule limits it, and its answer over that of all answers.
     pub over: bool,
 }
 
@@ -79,15 +80,11 @@ pub fn judge(policy: &Policy, world: &World, frame: &[u8], moment: &Moment) -> J
         if stage == Stage::Gone || !matches(rule, &ip, &facts) {
             continue;
         }
-        let verdict = effect(rule, &ip, moment);
         if stage == Stage::Observes {
-            // There is nothing to count of a rule that would have let through what it is there to cut.
-            if verdict != Verdict::Pass || rule.action == Action::Pass {
-                judgement.observed.push((rule.name.clone(), verdict));
-            }
+            judgement.observed.extend(would(rule, moment).map(|verdict| (rule.name.clone(), verdict)));
             continue;
         }
-        judgement.verdict = verdict;
+        judgement.verdict = effect(rule, frame, &ip, moment);
         judgement.rule = Some(rule.name.clone());
         if let Action::Tag { mark, dscp } = rule.action {
             (judgement.mark, judgement.dscp) = (mark, dscp);
@@ -99,24 +96,43 @@ pub fn judge(policy: &Policy, world: &World, frame: &[u8], moment: &Moment) -> J
     judgement
 }
 
+/// What is counted of a rule that observes a packet which it is about. It asks for no connection: had the rule been in force
+/// when the connection began, there would be none. Nor for an answer, which nobody is to get. What is within the rate, a limit
+/// does nothing to.
+fn would(rule: &Rule, moment: &Moment) -> Option<Verdict> {
+    match rule.action {
+        Action::Pass => Some(Verdict::Pass),
+        Action::Drop => Some(Verdict::Drop),
+        Action::Reject => Some(Verdict::Reject),
+        Action::Tag { .. } => Some(Verdict::Tag),
+        Action::Limit { .. } => moment.over.then_some(Verdict::Limit),
+    }
+}
+
 /// What a rule does to a packet that it is about.
-fn effect(rule: &Rule, ip: &Ip, moment: &Moment) -> Verdict {
+fn effect(rule: &Rule, frame: &[u8], ip: &Ip, moment: &Moment) -> Verdict {
     let spared = rule.established == PassOrDrop::Pass && exists(ip, moment);
     match rule.action {
         Action::Pass => Verdict::Pass,
         Action::Tag { .. } => Verdict::Tag,
         Action::Drop | Action::Reject | Action::Limit { .. } if spared => Verdict::Pass,
         Action::Drop => Verdict::Drop,
-        Action::Reject => Verdict::Reject,
+        // "both rate-limited, the surplus dropped"
+        Action::Reject if is_answered(frame, ip) && !moment.over => Verdict::Reject,
+        Action::Reject => Verdict::Drop,
         Action::Limit { .. } if moment.over => Verdict::Limit,
         Action::Limit { .. } => Verdict::Pass,
     }
 }
 
 /// "Packets of TCP connections and connected UDP sockets that exist on this host": whole TCP and UDP packets that may be of one.
-/// A packet that opens a connection is of none yet.
+/// A packet that opens a connection is of none yet; of TCP without flags nobody knows whether it does.
 fn exists(ip: &Ip, moment: &Moment) -> bool {
-    moment.established && matches!(ip.piece, Piece::Whole | Piece::Atomic) && ip.port.is_some() && !ip.opens
+    let told = match ip.protocol {
+        Protocol::Known(TCP) => ip.flags.is_some() && !ip.opens,
+        _ => ip.port.is_some(),
+    };
+    moment.established && matches!(ip.piece, Piece::Whole | Piece::Atomic) && told
 }
 
 impl From<PassOrDrop> for Verdict {

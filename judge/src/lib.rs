@@ -24,9 +24,11 @@
 //! - `world`: what databases say; written as CSV
 //! - `space`: what no database decides
 //! - `packet`, `ipv6`: what a frame is
-//! - `judge`: the verdict; `matching`: whether a rule is about a packet; `stage`: when it applies
+//! - `judge`: the verdict; `matching`: whether a rule is about a packet; `stage`: when it applies; `answer`: who is told that
+//!   a packet was rejected
 //! - `generate`: all of these at random
 
+mod answer;
 #[cfg(feature = "generate")]
 pub mod generate;
 mod ipv6;
@@ -42,6 +44,6 @@ mod world;
 
 pub use judge::{Judgement, Moment, Verdict, judge};
 pub use policy::{Action, Anonymizer, PassOrDrop, Per, Place, Policy, Ports, Rule, Service, Source};
-pub use stage::position;
+pub use stage::{position, turn};
 pub use toml::Printed;
 pub use world::{COUNTRIES, Facts, Location, Row, World, anonymous, asn, country};

@@ -31,6 +31,8 @@ pub enum Other {
 pub struct Ip {
     /// The source address.
     pub source: IpAddr,
+    /// The destination address.
+    pub destination: IpAddr,
     /// How many bytes are in front of the IP header.
     pub header: usize,
     /// What is behind the headers.
@@ -41,6 +43,12 @@ pub struct Ip {
     pub piece: Piece,
     /// TCP with SYN and without ACK: it opens a connection.
     pub opens: bool,
+    /// The flags of TCP, where they are known.
+    pub flags: Option<u8>,
+    /// TCP whose header is all there, and as long as one has to be.
+    pub segment: bool,
+    /// The type of ICMP in IPv4 and of ICMPv6 in IPv6, where its header is all there.
+    pub icmp: Option<u8>,
 }
 
 /// What is behind IPv4 options, or behind IPv6 extension headers.
@@ -71,6 +79,11 @@ pub(crate) const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 pub(crate) const ICMPV6: u8 = 58;
+
+/// Flags of TCP (RFC 9293).
+const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
 
 /// Reads an Ethernet frame, without preamble and checksum.
 #[must_use]
@@ -109,9 +122,11 @@ fn ipv4(frame: &[u8], at: usize) -> Packet {
     // What is cut off behind the headers does not matter to them.
     let end = total.min(rest.len());
     let flags_and_offset = u16::from_be_bytes([rest[6], rest[7]]);
-    let source: [u8; 4] = rest[12..16].try_into().expect("four bytes");
+    let address =
+        |at: usize| Ipv4Addr::from_bits(u32::from_be_bytes(rest[at..at + 4].try_into().expect("four bytes")));
     let start = Start {
-        source: Ipv4Addr::from(source).into(),
+        source: address(12).into(),
+        destination: address(16).into(),
         header: at,
         piece: piece(flags_and_offset & 0x2000 != 0, flags_and_offset & 0x1fff),
     };
@@ -131,6 +146,7 @@ pub(crate) fn piece(more: bool, offset: u16) -> Piece {
 #[derive(Clone, Copy)]
 pub(crate) struct Start {
     pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
     pub(crate) header: usize,
     pub(crate) piece: Piece,
 }
@@ -138,8 +154,19 @@ pub(crate) struct Start {
 impl Start {
     /// A packet of which no more than this is known.
     pub(crate) fn ip(self, protocol: Protocol) -> Ip {
-        let Self { source, header, piece } = self;
-        Ip { source, header, protocol, port: None, piece, opens: false }
+        let Self { source, destination, header, piece } = self;
+        Ip {
+            source,
+            destination,
+            header,
+            protocol,
+            port: None,
+            piece,
+            opens: false,
+            flags: None,
+            segment: false,
+            icmp: None,
+        }
     }
 }
 
@@ -167,8 +194,13 @@ pub(crate) fn transport(start: Start, protocol: u8, rest: &[u8]) -> Packet {
         ip.port = u16_at(rest, 2);
     }
     if protocol == TCP {
-        let (syn, ack) = (0x02, 0x10);
-        ip.opens = rest.get(13).is_some_and(|flags| flags & (syn | ack) == syn);
+        ip.flags = rest.get(13).copied();
+        ip.opens = ip.flags.is_some_and(|flags| flags & (SYN | ACK) == SYN);
+        let length = rest.get(12).map_or(0, |words| usize::from(words >> 4) * 4);
+        ip.segment = (20..=rest.len()).contains(&length);
+    }
+    if protocol == if ip.source.is_ipv4() { ICMP } else { ICMPV6 } {
+        ip.icmp = if rest.len() < needed { None } else { rest.first().copied() };
     }
     Packet::Ip(ip)
 }

@@ -17,12 +17,17 @@ pub(crate) fn stage(rule: &Rule, source: IpAddr, now: u64) -> Stage {
     if rule.until.is_some_and(|until| now >= until) {
         return Stage::Gone;
     }
-    let turn = match (rule.from, rule.ramp) {
+    if rule.observe || now < turn(rule, source) { Stage::Observes } else { Stage::Applies }
+}
+
+/// When a rule takes hold of what comes from a source, in nanoseconds since 1970; 0: it always has.
+#[must_use]
+pub fn turn(rule: &Rule, source: IpAddr) -> u64 {
+    match (rule.from, rule.ramp) {
         (None, _) => 0,
         (Some(from), None) => from,
         (Some(from), Some(ramp)) => from + (u64::from(position(source)) + 1) * (ramp / 10_000),
-    };
-    if rule.observe || now < turn { Stage::Observes } else { Stage::Applies }
+    }
 }
 
 /// When in a ramp the turn of a source comes, 0..=9999: the same for all addresses of an IPv6 /64. It is what SplitMix64 first

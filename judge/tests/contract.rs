@@ -45,7 +45,7 @@ fn only(rule: Rule) -> Policy {
 }
 
 fn shape(network: Network, carried: Carried) -> Shape {
-    Shape { tags: vec![], network, carried, bytes: None, padding: 0, cut: None, flips: vec![] }
+    Shape::sound(network, carried)
 }
 
 fn v4(carried: Carried) -> Shape {
@@ -325,7 +325,8 @@ fn a_packet_whose_ports_cannot_be_known_is_never_a_way_round_a_rule_and_never_a_
     let tag = Action::Tag { mark: Some(1), dscp: None };
     let actions = [
         (Action::Drop, Verdict::Drop),
-        (Action::Reject, Verdict::Reject),
+        // Matched, and without an answer.
+        (Action::Reject, Verdict::Drop),
         (LIMIT, Verdict::Limit),
         (tag, Verdict::Tag),
         (Action::Pass, Verdict::Pass),
@@ -369,10 +370,12 @@ fn what_is_known_by_its_number_is_known_in_every_fragment_and_may_be_let_in() {
 
 #[test]
 fn existing_connections_are_let_through_what_cuts_unless_it_cuts_them_too() {
-    let established = Moment { established: true, over: true, ..Moment::default() };
-    for (action, cut) in
-        [(Action::Drop, Verdict::Drop), (Action::Reject, Verdict::Reject), (LIMIT, Verdict::Limit)]
-    {
+    for (action, over, cut) in [
+        (Action::Drop, false, Verdict::Drop),
+        (Action::Reject, false, Verdict::Reject),
+        (LIMIT, true, Verdict::Limit),
+    ] {
+        let established = Moment { established: true, over, ..Moment::default() };
         let spares = only(rule(any(), action.clone()));
         let cuts = only(Rule { established: PassOrDrop::Drop, ..rule(any(), action) });
         for carried in [Carried::Tcp(443, 0x10), Carried::Tcp(443, 0x12), Carried::Udp(53)] {
@@ -381,8 +384,32 @@ fn existing_connections_are_let_through_what_cuts_unless_it_cuts_them_too() {
             assert_eq!(at(&cuts, &v4(carried), "1.0.0.1", established).verdict, cut);
         }
         // What opens a connection, what has no sockets, and fragments belong to none.
-        for shape in [v4(Carried::Tcp(443, 0x02)), v4(Carried::Icmp(8)), later(Carried::Udp(53))] {
+        for shape in [v4(Carried::Tcp(443, 0x02)), v4(Carried::Icmp(8))] {
             assert_eq!(at(&spares, &shape, "1.0.0.1", established).verdict, cut, "{shape:?}");
+        }
+        let unanswered = if cut == Verdict::Reject { Verdict::Drop } else { cut };
+        assert_eq!(at(&spares, &later(Carried::Udp(53)), "1.0.0.1", established).verdict, unanswered);
+    }
+}
+
+#[test]
+fn what_a_rule_would_cut_it_counts_whether_or_not_there_is_a_connection_or_an_answer() {
+    let would = |action, shape: &Shape, moment| {
+        let policy = only(Rule { observe: true, ..rule(any(), action) });
+        at(&policy, shape, "1.0.0.1", moment).observed
+    };
+    let established = Moment { established: true, over: true, ..Moment::default() };
+    for moment in
+        [established, Moment { established: false, ..established }, Moment { over: false, ..established }]
+    {
+        for shape in [v4(Carried::Udp(53)), later(Carried::Udp(53))] {
+            let one = |verdict| vec![("r".to_owned(), verdict)];
+            assert_eq!(would(Action::Pass, &shape, moment), one(Verdict::Pass));
+            assert_eq!(would(Action::Drop, &shape, moment), one(Verdict::Drop));
+            assert_eq!(would(Action::Reject, &shape, moment), one(Verdict::Reject));
+            // A limit counts what is over it.
+            let over = if moment.over { one(Verdict::Limit) } else { vec![] };
+            assert_eq!(would(LIMIT, &shape, moment), over);
         }
     }
 }

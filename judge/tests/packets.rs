@@ -14,7 +14,7 @@ const FIRST: Fragment = Fragment { offset: 0, more: true };
 const LATER: Fragment = Fragment { offset: 3, more: true };
 
 fn shape(network: Network, carried: Carried) -> Shape {
-    Shape { tags: vec![], network, carried, bytes: None, padding: 0, cut: None, flips: vec![] }
+    Shape::sound(network, carried)
 }
 
 fn v4(carried: Carried) -> Shape {

@@ -84,6 +84,27 @@ pub(super) fn v6() -> impl Strategy<Value = Ipv6Addr> {
     })
 }
 
+/// A host that frames are for.
+pub(super) const HOST_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+
+/// Another one.
+pub(super) const HOST_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
+
+/// Whom frames are for: mostly that host, or what is no host, or just is one.
+pub(super) fn to_v4() -> impl Strategy<Value = Ipv4Addr> {
+    let heads = select(&[0u8, 1, 10, 126, 127, 128, 223, 224, 239, 240, 255]);
+    let others = (heads, select(&[0u8, 255])).prop_map(|(head, rest)| Ipv4Addr::new(head, rest, rest, rest));
+    prop_oneof![6 => Just(HOST_V4), 1 => others, 1 => v4()]
+}
+
+/// The same for IPv6.
+pub(super) fn to_v6() -> impl Strategy<Value = Ipv6Addr> {
+    // Mapped and compatible addresses end before 1 << 48.
+    let others =
+        select(&[0u128, 1, 0xffff << 32, (1 << 48) - 1, 1 << 48, 1 << 49, 0xfeff << 112, 0xff02 << 112 | 1]);
+    prop_oneof![6 => Just(HOST_V6), 1 => others.prop_map(Ipv6Addr::from_bits), 1 => v6()]
+}
+
 /// Networks of either family, from one address to all.
 pub(super) fn network() -> impl Strategy<Value = IpNetwork> {
     let bits_v4 = prop_oneof![

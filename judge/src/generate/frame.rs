@@ -8,11 +8,18 @@ use proptest::{
     sample::{Index, select},
 };
 
-use super::carried::{Carried, carried};
+use super::{
+    address,
+    carried::{Carried, carried},
+};
 
 /// A frame but for its source.
 #[derive(Clone, Debug)]
 pub struct Shape {
+    /// The MAC addresses that it goes to and comes from.
+    pub macs: [[u8; 6]; 2],
+    /// Whom it is for, by family.
+    pub to: (Ipv4Addr, Ipv6Addr),
     /// EtherTypes of VLAN tags.
     pub tags: Vec<u16>,
     /// What is behind them.
@@ -72,9 +79,26 @@ pub enum Header {
 }
 
 impl Shape {
+    /// A sound frame from a host to a host, neither tagged nor padded.
+    #[must_use]
+    pub fn sound(network: Network, carried: Carried) -> Self {
+        Self {
+            macs: [STATION, OTHER_STATION],
+            to: (address::HOST_V4, address::HOST_V6),
+            tags: Vec::new(),
+            network,
+            carried,
+            bytes: None,
+            padding: 0,
+            cut: None,
+            flips: Vec::new(),
+        }
+    }
+
     /// The frame from a source, of whichever family it takes.
     #[must_use]
     pub fn frame(&self, (v4, v6): (Ipv4Addr, Ipv6Addr)) -> Vec<u8> {
+        let (v4, v6) = ((v4, self.to.0), (v6, self.to.1));
         let mut carried = self.carried.bytes();
         carried.resize(self.bytes.unwrap_or(carried.len()), 0x5a);
         let (ether_type, packet) = match &self.network {
@@ -86,7 +110,7 @@ impl Shape {
             }
             Network::Other(ether_type) => (*ether_type, carried),
         };
-        let mut frame = vec![0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2];
+        let mut frame = self.macs.concat();
         for tag in &self.tags {
             frame.extend(tag.to_be_bytes());
             frame.extend([0, 7]);
@@ -105,6 +129,10 @@ impl Shape {
     }
 }
 
+/// MAC addresses of stations; the lowest bit of the first byte makes it a group.
+const STATION: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const OTHER_STATION: [u8; 6] = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff];
+
 impl Fragment {
     const NONE: Self = Self { offset: 0, more: false };
 }
@@ -120,7 +148,15 @@ impl Claim {
     }
 }
 
-fn ipv4(source: Ipv4Addr, options: u8, fragment: Fragment, claim: Claim, next: u8, body: &[u8]) -> Vec<u8> {
+/// `ends`: source and destination.
+fn ipv4(
+    ends: (Ipv4Addr, Ipv4Addr),
+    options: u8,
+    fragment: Fragment,
+    claim: Claim,
+    next: u8,
+    body: &[u8],
+) -> Vec<u8> {
     let length = claim.value(20 + usize::from(options) * 4 + body.len());
     let place = fragment.offset | u16::from(fragment.more) << 13;
     let mut packet = vec![0x45 + options, 0];
@@ -128,14 +164,14 @@ fn ipv4(source: Ipv4Addr, options: u8, fragment: Fragment, claim: Claim, next: u
     packet.extend([0, 9]);
     packet.extend(place.to_be_bytes());
     packet.extend([64, next, 0, 0]);
-    packet.extend(source.octets());
-    packet.extend([198, 51, 100, 7]);
+    packet.extend(ends.0.octets());
+    packet.extend(ends.1.octets());
     packet.resize(packet.len() + usize::from(options) * 4, 1); // no operation
     packet.extend(body);
     packet
 }
 
-fn ipv6(source: Ipv6Addr, headers: &[Header], claim: Claim, mut next: u8, body: &[u8]) -> Vec<u8> {
+fn ipv6(ends: (Ipv6Addr, Ipv6Addr), headers: &[Header], claim: Claim, mut next: u8, body: &[u8]) -> Vec<u8> {
     let mut rest = body.to_vec();
     for header in headers.iter().rev() {
         let (number, mut bytes) = match *header {
@@ -156,26 +192,31 @@ fn ipv6(source: Ipv6Addr, headers: &[Header], claim: Claim, mut next: u8, body: 
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend(claim.value(rest.len()).to_be_bytes());
     packet.extend([next, 255]);
-    packet.extend(source.octets());
-    packet.extend(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7).octets());
+    packet.extend(ends.0.octets());
+    packet.extend(ends.1.octets());
     packet.extend(rest);
     packet
 }
 
 /// Any of them; most are sound.
 pub(super) fn shape() -> impl Strategy<Value = Shape> {
+    let group = select(&[[1u8, 0, 0x5e, 0, 0, 1], [0x33, 0x33, 0, 0, 0, 1], [0xff; 6]]);
+    let mac = prop_oneof![12 => Just(STATION), 3 => Just(OTHER_STATION), 1 => group];
+    let ends = ([mac.clone(), mac], (address::to_v4(), address::to_v6()));
     let tag = prop_oneof![10 => select(&[0x8100u16, 0x88a8]), 1 => Just(0x9100)];
-    let tags = prop_oneof![12 => Just(Vec::new()), 6 => vec(tag.clone(), 1..=2), 1 => vec(tag, 3)];
+    let tags = prop_oneof![24 => Just(Vec::new()), 8 => vec(tag.clone(), 1..=2), 1 => vec(tag, 3)];
     let bytes = prop_oneof![
-        7 => Just(None),
-        2 => (0usize..24).prop_map(Some),
-        1 => (24usize..80).prop_map(Some),
+        8 => Just(None),
+        1 => (0usize..24).prop_map(Some),
+        1 => prop_oneof![8 => 24usize..80, 1 => 500usize..600, 1 => 1200usize..1400].prop_map(Some),
     ];
     let padding = prop_oneof![3 => Just(0usize), 1 => 1usize..40];
-    let cut = prop_oneof![5 => Just(None), 1 => any::<Index>().prop_map(Some)];
+    let cut = prop_oneof![9 => Just(None), 1 => any::<Index>().prop_map(Some)];
     let flips = prop_oneof![6 => Just(Vec::new()), 1 => vec((any::<Index>(), 0u8..8), 1..=3)];
-    (tags, network(), carried(), bytes, padding, cut, flips).prop_map(
-        |(tags, network, carried, bytes, padding, cut, flips)| Shape {
+    (ends, tags, network(), carried(), bytes, padding, cut, flips).prop_map(
+        |((macs, to), tags, network, carried, bytes, padding, cut, flips)| Shape {
+            macs,
+            to,
             tags,
             network,
             carried,

@@ -109,8 +109,8 @@ impl Printed {
         key("not_cidr", source.not_cidr.as_deref().map(networks));
         if let Some(lists) = &source.list {
             let written = lists.iter().enumerate().map(|(index, networks)| {
-                let lines: String = networks.iter().map(|network| format!("{network}\n")).collect();
-                (folder.join(format!("{name}-{index}.txt")), format!("# list {index} of {name}\n{lines}"))
+                let lines: String = networks.iter().map(|&network| line(network)).collect();
+                (folder.join(format!("{name}-{index}.txt")), format!("# list {index} of {name}\n\n{lines}"))
             });
             let files: Vec<_> = written.collect();
             key("list", Some(list(files.iter().map(|(path, _)| format!("{path:?}")))));
@@ -122,6 +122,12 @@ impl Printed {
         }
         keys.join(", ")
     }
+}
+
+/// "one prefix or address a line, `#` comments": a network of one address is written as that address.
+fn line(network: IpNetwork) -> String {
+    let longest = if network.is_ipv4() { 32 } else { 128 };
+    if network.prefix() == longest { format!("{} # alone\n", network.ip()) } else { format!("{network}\n") }
 }
 
 fn word(word: PassOrDrop) -> &'static str {
@@ -184,7 +190,7 @@ mod tests {
             source: Source {
                 any: true,
                 cidr: Some(vec![network("192.0.2.0/24"), network("2001:db8::1/128")]),
-                list: Some(vec![vec![network("10.0.0.0/8")]]),
+                list: Some(vec![vec![network("10.0.0.0/8"), network("192.0.2.1/32")]]),
                 anonymous: Some(vec![Some(Anonymizer::ResidentialProxy), None]),
                 ..Source::default()
             },
@@ -241,7 +247,8 @@ mark = 0x2a
 dscp = 10
 "#;
         assert_eq!(printed.toml, expected);
-        let list = ("/lists/limited-0.txt".into(), "# list 0 of limited\n10.0.0.0/8\n".into());
+        let list =
+            ("/lists/limited-0.txt".into(), "# list 0 of limited\n\n10.0.0.0/8\n192.0.2.1 # alone\n".into());
         assert_eq!(printed.files, [list]);
     }
 }

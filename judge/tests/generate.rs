@@ -1,10 +1,10 @@
 //! What is generated at random is what the judge has to be asked.
 
-use std::{cell::RefCell, collections::BTreeMap, net::IpAddr, path::Path};
+use std::{cell::RefCell, collections::BTreeMap, net::IpAddr};
 
 use octroi_judge::{
     Action, Location, Moment, Row,
-    generate::{Features, Size, case},
+    generate::{Size, case},
     judge,
     packet::{Packet, Piece, Protocol, read},
 };
@@ -14,13 +14,12 @@ const SIZE: Size = Size { sources: 8, shapes: 48, moments: 4 };
 
 /// Runs so many cases; how often each thing happened that `see` names.
 fn count(
-    features: Features,
     cases: u32,
     see: impl Fn(&octroi_judge::generate::Case, &mut dyn FnMut(String)),
 ) -> BTreeMap<String, u64> {
     let counts = RefCell::new(BTreeMap::new());
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let ran = TestRunner::new(config).run(&case(features, SIZE), |case| {
+    let ran = TestRunner::new(config).run(&case(SIZE), |case| {
         let mut counts = counts.borrow_mut();
         see(&case, &mut |what| *counts.entry(what).or_insert(0) += 1);
         Ok(())
@@ -38,13 +37,16 @@ fn often(counts: &BTreeMap<String, u64>, least: u64, what: &[&str]) {
 
 #[test]
 fn every_verdict_and_every_reason_for_one_comes_up() {
-    let counts = count(Features::ALL, 2_000, |case, see| {
+    let counts = count(2_000, |case, see| {
         for frame in case.frames() {
             for moment in &case.moments {
                 let judgement = judge(&case.policy, &case.world, &frame, moment);
                 let deciding = judgement.rule.as_ref();
                 let rule = case.policy.rules.iter().find(|rule| Some(&rule.name) == deciding);
                 see(format!("{:?} by a rule: {}", judgement.verdict, rule.is_some()));
+                if rule.is_some_and(|rule| rule.action == Action::Reject) {
+                    see(format!("rejected, {:?}", judgement.verdict));
+                }
                 for (_, would) in &judgement.observed {
                     see(format!("would {would:?}"));
                 }
@@ -73,13 +75,14 @@ fn every_verdict_and_every_reason_for_one_comes_up() {
     often(&counts, 1000, &by_rules.each_ref().map(String::as_str));
     often(&counts, 1000, &["Pass by a rule: false", "Drop by a rule: false"]);
     often(&counts, 500, &["would Pass", "would Drop", "would Reject", "would Tag", "would Limit"]);
+    often(&counts, 1000, &["rejected, Reject", "rejected, Drop", "rejected, Pass"]);
     often(&counts, 1000, &["country", "Unknown", "Local"]);
     often(&counts, 500, &["established true", "over true", "nanosecond true"]);
 }
 
 #[test]
 fn every_kind_of_packet_comes_up() {
-    let counts = count(Features::NONE, 4_000, |case, see| {
+    let counts = count(4_000, |case, see| {
         for frame in case.frames() {
             match read(&frame) {
                 Packet::Malformed => see("malformed".into()),
@@ -117,7 +120,7 @@ fn rows_of_a_database_do_not_overlap() {
         assert!(rows.iter().all(|row| row.first.is_ipv4() == row.last.is_ipv4() && row.first <= row.last));
         assert!(rows.windows(2).all(|pair| pair[0].last < pair[1].first));
     }
-    let counts = count(Features::ALL, 500, |case, see| {
+    let counts = count(500, |case, see| {
         check(&case.world.countries);
         check(&case.world.asns);
         check(&case.world.anonymous);
@@ -131,23 +134,4 @@ fn rows_of_a_database_do_not_overlap() {
         see(format!("touching {}", case.world.countries.windows(2).any(touching)));
     });
     often(&counts, 200, &["IPv4", "IPv6", "touching true"]);
-}
-
-#[test]
-fn what_is_not_asked_for_is_not_there() {
-    count(Features::NONE, 300, |case, _| {
-        assert_eq!((case.moments.len(), case.world.anonymous.len()), (1, 0));
-        for rule in &case.policy.rules {
-            let source = &rule.source;
-            let times = (rule.from, rule.until, rule.ramp);
-            assert!(rule.service.is_none() && source.list.is_none() && source.anonymous.is_none());
-            assert_eq!(times, (None, None, None));
-            assert!(!matches!(rule.action, Action::Reject | Action::Limit { .. }));
-        }
-        let printed = case.policy.print(Path::new("/")).toml;
-        for key in ["service", "list", "anonymous", "reject", "limit", "from", "until", "ramp", "established"]
-        {
-            assert!(!printed.contains(key), "{key} in {printed}");
-        }
-    });
 }

@@ -1,12 +1,13 @@
 //! Moments at which something about a policy changes, or just has, or just will.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use proptest::{
     prelude::*,
     sample::{Index, select},
 };
 
-use super::Features;
-use crate::{Moment, Policy};
+use crate::{Moment, Policy, position};
 
 /// A second in nanoseconds.
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -19,7 +20,10 @@ pub(super) const START: u64 = 1_783_555_200 * SECOND;
 pub(super) struct Choice {
     /// Which of the policy's times, and how far in its ramp.
     at: Index,
+    /// The place in all ramps.
     share: u64,
+    /// Whose turn in a ramp it is.
+    whose: Index,
     /// Nanoseconds after it, or before.
     off: i64,
     established: bool,
@@ -31,28 +35,35 @@ pub(super) fn choice() -> impl Strategy<Value = Choice> {
     let second = 1_000_000_000i64;
     let off = prop_oneof![
         3 => select(&[0i64, -1, 1]),
+        // So that a clock that runs meanwhile stays on that side.
+        2 => select(&[-4_000_000i64, 4_000_000]),
         1 => -second..=second,
         1 => -40 * second..=40 * second,
     ];
-    (any::<Index>(), 0u64..=10_000, off, any::<bool>(), any::<bool>())
-        .prop_map(|(at, share, off, established, over)| Choice { at, share, off, established, over })
+    (any::<Index>(), 0u64..=10_000, any::<Index>(), off, any::<bool>(), any::<bool>()).prop_map(
+        |(at, share, whose, off, established, over)| Choice { at, share, whose, off, established, over },
+    )
 }
 
 impl Choice {
-    /// That moment for a policy.
-    pub(super) fn moment(&self, features: Features, policy: &Policy) -> Moment {
+    /// That moment for a policy and those who send.
+    pub(super) fn moment(&self, policy: &Policy, sources: &[(Ipv4Addr, Ipv6Addr)]) -> Moment {
         let mut times = vec![START];
+        let (v4, v6) = self.whose.get(sources);
+        let turn = |position: u32| u64::from(position) + 1;
         for rule in &policy.rules {
             times.extend(rule.until);
             times.extend(rule.from);
             if let (Some(from), Some(ramp)) = (rule.from, rule.ramp) {
-                times.extend([from + self.share * (ramp / 10_000), from + ramp]);
+                let shares = [self.share, turn(position((*v4).into())), turn(position((*v6).into()))];
+                times.extend(shares.map(|share| from + share * (ramp / 10_000)));
+                times.push(from + ramp);
             }
         }
         Moment {
             now: self.at.get(&times).saturating_add_signed(self.off),
-            established: features.established && self.established,
-            over: features.limit && self.over,
+            established: self.established,
+            over: self.over,
         }
     }
 }

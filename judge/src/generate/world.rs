@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use super::{Features, address};
+use super::address;
 use crate::{Anonymizer, COUNTRIES, Row, World};
 
 /// The ways of anonymizers.
@@ -14,15 +14,14 @@ pub(super) const ANONYMIZERS: [Anonymizer; 5] =
 /// The autonomous systems that there are.
 pub(super) const ASNS: [u32; 4] = [1, 58593, 65_536, u32::MAX];
 
-/// Three databases; the last one is empty unless asked for.
-pub(super) fn world(features: Features) -> impl Strategy<Value = World> {
+/// Three databases.
+pub(super) fn world() -> impl Strategy<Value = World> {
     let code = prop_oneof![
         12 => select(&COUNTRIES).prop_map(|country| country.0),
         1 => select(&["-", "ZZ"]),
     ];
-    let kinds = proptest::sample::subsequence(ANONYMIZERS.to_vec(), 1..=3);
-    let anonymous = rows(kinds).prop_map(move |rows| if features.anonymous { rows } else { Vec::new() });
-    (rows(code), rows(select(&ASNS)), anonymous).prop_map(|(countries, asns, anonymous)| World {
+    let kinds = proptest::sample::subsequence(ANONYMIZERS.to_vec(), 0..=3);
+    (rows(code), rows(select(&ASNS)), rows(kinds)).prop_map(|(countries, asns, anonymous)| World {
         countries,
         asns,
         anonymous,

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use octroi::{
     config::Config,
-    dataplane::{Program, ProgramOptions, bpffs::Scratch, counters::Counters},
-    policy::{Databases, compile::compile, slots::Slots},
+    dataplane::{Counters, Program, ProgramOptions, bpffs::Scratch, program::TestResult},
+    policy::{Databases, compile::classify, slots::Slots},
 };
 use octroi_abi::{Counter, Verdict};
 use octroi_gate::host::Compiled;
@@ -49,17 +49,27 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Compiles a policy; interfaces need not be given.
+    /// Compiles a policy for any time; interfaces need not be given.
     ///
     /// # Panics
     /// When it is not valid.
     #[must_use]
     pub fn new(text: &str) -> Self {
+        Self::since(text, None)
+    }
+
+    /// The same for that time and later, in nanoseconds since the Unix epoch: see [`classify`].
+    ///
+    /// # Panics
+    /// When it is not valid.
+    #[must_use]
+    pub fn since(text: &str, now: Option<u64>) -> Self {
         let text = format!("interfaces = [\"none0\"]\n{text}");
         let config =
             Config::parse(&text, Path::new("/test.toml")).unwrap_or_else(|errors| panic!("{errors}"));
         let databases = Databases::open(&config).unwrap_or_else(|error| panic!("{error}"));
-        let mut compilation = compile(&config, &databases).unwrap_or_else(|error| panic!("{error}"));
+        let classified = classify(&config, &databases, now).unwrap_or_else(|error| panic!("{error}"));
+        let mut compilation = classified.build(&config).unwrap_or_else(|error| panic!("{error}"));
         let mut slots = Slots::new();
         compilation.assign(&mut slots, &[], |_| Counter::default()).unwrap_or_else(|error| panic!("{error}"));
         Self { config, databases, compiled: compilation.compiled, slots }
@@ -135,8 +145,16 @@ impl Kernel {
     /// # Panics
     /// When the kernel refuses the run.
     pub fn judge(&mut self, frame: &[u8]) -> (Judged, Vec<u8>) {
-        let result = self.program.test_run(frame).unwrap_or_else(|error| panic!("{error}"));
+        let result = self.run(frame);
         (Judged { verdict: result.verdict, slot: result.slot }, result.frame)
+    }
+
+    /// The same with the action that the program returned.
+    ///
+    /// # Panics
+    /// When the kernel refuses the run.
+    pub fn run(&mut self, frame: &[u8]) -> TestResult {
+        self.program.test_run(frame).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

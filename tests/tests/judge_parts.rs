@@ -1,4 +1,4 @@
-//! Parts of the gate that no policy asks for yet, each beside the judge: services, what stands behind the headers, ramps.
+//! Parts of the gate alone, each beside the judge: services, what stands behind the headers, ramps.
 #![allow(clippy::print_stderr, reason = "figures of a test")]
 
 use std::cell::Cell;
@@ -11,7 +11,7 @@ use octroi_gate::{
 };
 use octroi_judge::{
     Action, Moment, Policy, Ports, Rule, World,
-    generate::{Case, Features, Size, case},
+    generate::{Case, Size, case},
     judge,
     packet::{Packet, Piece, Protocol, read},
     position,
@@ -24,7 +24,7 @@ fn run(cases: u32, compare: impl Fn(&Case, &[u8]) -> Result<u64, String>) -> u64
     let compared = Cell::new(0);
     let size = Size { sources: 8, shapes: 48, moments: 4 };
     let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let result = TestRunner::new(config).run(&case(Features::ALL, size), |case| {
+    let result = TestRunner::new(config).run(&case(size), |case| {
         for frame in case.frames() {
             let found = compare(&case, &frame).map_err(|difference| {
                 let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();

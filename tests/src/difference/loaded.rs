@@ -1,0 +1,156 @@
+//! A case in the kernel: each frame beside what the documents say, and in the end all counters.
+
+use std::{mem::offset_of, time::Instant};
+
+use octroi::dataplane::{ProgramOptions, program::TestResult};
+use octroi_abi::{METADATA_MAGIC, Metadata, Verdict};
+use octroi_gate::reject::answer as answer_to;
+use octroi_judge::{
+    Moment,
+    generate::Case,
+    packet::{Packet, read},
+    turn,
+};
+
+use super::{Answer, Subject, disagreement, dscp, expected, ledger::Ledger};
+use crate::policy::Kernel;
+
+/// A case's policy in a program that is asked for nothing but verdicts: no sockets, and no buckets.
+pub struct Loaded<'a> {
+    case: &'a Case,
+    subject: &'a Subject,
+    kernel: Kernel,
+    /// What has to be counted by now.
+    ledger: Ledger,
+}
+
+impl<'a> Loaded<'a> {
+    /// Loads it, attached to nothing.
+    ///
+    /// # Panics
+    /// Without the privilege to.
+    #[must_use]
+    pub fn new(case: &'a Case, subject: &'a Subject) -> Self {
+        let options = ProgramOptions { alone: true, ..ProgramOptions::default() };
+        let kernel = Kernel::load(&subject.policy.compiled, options);
+        Self { case, subject, kernel, ledger: Ledger::default() }
+    }
+
+    /// Judges a frame of at least 14 bytes, which is the least the kernel takes, and compares. The program's clock runs on from
+    /// the moment: what holds at any time until the run is over will do.
+    ///
+    /// # Errors
+    /// The difference.
+    pub fn compare(&mut self, frame: &[u8], moment: &Moment) -> Result<Answer, String> {
+        let moment = Moment { established: false, over: false, ..*moment };
+        let begun = Instant::now();
+        self.kernel.set_now(moment.now);
+        let result = self.kernel.run(frame);
+        let took = u64::try_from(begun.elapsed().as_nanos()).expect("no run takes centuries");
+
+        let found = self.told(frame, &result)?;
+        let possible = self.possible(frame, &moment, moment.now + took);
+        let fitting: Vec<_> = possible.iter().filter(|&answer| fits(&found, answer)).collect();
+        let right = match fitting.as_slice() {
+            [] => return Err(disagreement(frame, &moment, "kernel's program", &found, &possible)),
+            [only] => *only,
+            // Which of them it is, only the counters tell.
+            several => {
+                let counted = self.counted();
+                let after = |answer: &Answer| {
+                    let mut ledger = self.ledger.clone();
+                    ledger.add(answer, frame.len());
+                    ledger
+                };
+                let right = several.iter().find(|&&answer| after(answer) == counted);
+                *right.ok_or_else(|| {
+                    let said = disagreement(frame, &moment, "kernel's program", &found, &possible);
+                    format!("{}{said}", after(several[0]).differences(&counted))
+                })?
+            }
+        };
+        self.ledger.add(right, frame.len());
+        Ok(right.clone())
+    }
+
+    /// Compares all counters with what they have to be by now: rules that observed included.
+    ///
+    /// # Errors
+    /// The differences.
+    pub fn settle(&self) -> Result<(), String> {
+        let counted = self.counted();
+        if counted == self.ledger { Ok(()) } else { Err(self.ledger.differences(&counted)) }
+    }
+
+    fn counted(&self) -> Ledger {
+        let slots = &self.subject.policy.slots;
+        Ledger::of(slots, &self.kernel.counts(slots.end()))
+    }
+
+    /// What the documents say about a frame from a moment on until another, each answer once.
+    fn possible(&self, frame: &[u8], moment: &Moment, until: u64) -> Vec<Answer> {
+        let mut times = vec![moment.now];
+        if let Packet::Ip(ip) = read(frame) {
+            let rules = self.case.policy.rules.iter();
+            let changes = rules.flat_map(|rule| [Some(turn(rule, ip.source)), rule.until]);
+            times.extend(changes.flatten().filter(|&time| moment.now < time && time <= until));
+        }
+        let mut answers = Vec::new();
+        for now in times {
+            let answer = as_the_kernel_tells(expected(self.case, frame, &Moment { now, ..*moment }), frame);
+            if !answers.contains(&answer) {
+                answers.push(answer);
+            }
+        }
+        answers
+    }
+
+    /// What a run says. Of the rules that observed, those that observe every packet of its class: the others have counters of
+    /// their own.
+    fn told(&self, frame: &[u8], result: &TestResult) -> Result<Answer, String> {
+        const XDP_DROP: u32 = 1;
+        const XDP_PASS: u32 = 2;
+        const XDP_TX: u32 = 3;
+        let answer = self.subject.counted(result.verdict, result.slot);
+        let action = match result.verdict {
+            Verdict::Pass | Verdict::Tag => XDP_PASS,
+            Verdict::Drop | Verdict::Limit => XDP_DROP,
+            Verdict::Reject => XDP_TX,
+        };
+        if result.action != action {
+            return Err(format!("{} by the XDP action {}", result.verdict.as_str(), result.action));
+        }
+        if result.verdict == Verdict::Reject && Some(&result.frame) != answer_to(frame).as_ref() {
+            return Err(format!("another answer than the host's engine gives: {:02x?}", result.frame));
+        }
+        if !matches!(result.verdict, Verdict::Pass | Verdict::Tag) {
+            // It is nobody's any more, or the answer.
+            return Ok(answer);
+        }
+        // A test run gives metadata back in front of the frame.
+        let (metadata, after) = result.frame.split_at(result.frame.len() - frame.len());
+        let word = |at: usize| metadata.get(at..at + 4)?.first_chunk().map(|word| u32::from_ne_bytes(*word));
+        let mark = word(offset_of!(Metadata, mark));
+        if word(offset_of!(Metadata, magic)) != mark.map(|_| METADATA_MAGIC) {
+            return Err(format!("{metadata:?} is in front of the frame"));
+        }
+        if result.verdict == Verdict::Pass && after != frame {
+            return Err("a frame that passes was written into".to_owned());
+        }
+        // Nobody can tell a DSCP that was not written from one that was there before.
+        let dscp = (after != frame).then(|| dscp(after)).flatten();
+        Ok(Answer { mark, dscp, ..answer })
+    }
+}
+
+/// Whether what a run said is part of an answer: all but the rules that observed on their own.
+fn fits(found: &Answer, answer: &Answer) -> bool {
+    let observed = found.observed.iter().all(|one| answer.observed.contains(one));
+    observed && *answer == Answer { observed: answer.observed.clone(), ..found.clone() }
+}
+
+/// What the kernel's program has to show: a DSCP only where the frame had another.
+fn as_the_kernel_tells(answer: Answer, frame: &[u8]) -> Answer {
+    let dscp = answer.dscp.filter(|&written| dscp(frame) != Some(written));
+    Answer { dscp, ..answer }
+}

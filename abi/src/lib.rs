@@ -208,7 +208,7 @@ pub mod slot {
     pub const NON_IP: u32 = 1;
     /// IPv6 neighbour discovery, ICMPv6 133 to 137.
     pub const NEIGHBOUR_DISCOVERY: u32 = 2;
-    /// Too short for its own headers.
+    /// Too short for its own headers, or behind more than two VLAN tags.
     pub const MALFORMED: u32 = 3;
     /// The first slot that a class may have.
     pub const FIRST_CLASS: u32 = 4;

@@ -34,7 +34,7 @@ pub enum Expect {
     NonIp,
     /// ICMPv6 types 133 to 137, not fragmented.
     NeighbourDiscovery,
-    /// Too short for its own headers.
+    /// Too short for its own headers, or behind more than two VLAN tags.
     Malformed,
     /// An IP packet to be judged.
     Ip {

@@ -24,11 +24,11 @@ pub trait Frame {
 pub enum Parsed {
     /// ARP.
     Arp,
-    /// Neither IP nor ARP, or IP behind more than two VLAN tags.
+    /// Neither IP nor ARP.
     NonIp,
     /// IPv6 neighbour discovery (RFC 4861: ICMPv6 133 to 137), not fragmented (RFC 6980).
     NeighbourDiscovery,
-    /// Too short for its own headers.
+    /// Too short for its own headers, or behind more than two VLAN tags.
     Malformed,
     /// An IP packet.
     Ip(Packet),
@@ -110,6 +110,8 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Parsed {
         EtherType::IPV4 => ipv4(frame, at),
         EtherType::IPV6 => ipv6(frame, at),
         EtherType::ARP => Parsed::Arp,
+        // Linux takes off any number of tags of VLAN 0: what is behind them is not unknown to everybody.
+        EtherType::VLAN | EtherType::SERVICE_VLAN => Parsed::Malformed,
         _ => Parsed::NonIp,
     }
 }

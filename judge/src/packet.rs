@@ -7,7 +7,7 @@ use crate::ipv6;
 /// What a frame holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Packet {
-    /// Too short for its own headers.
+    /// Too short for its own headers, or behind more than two tags.
     Malformed,
     /// Not for rules: passes.
     Other(Other),
@@ -20,7 +20,7 @@ pub enum Packet {
 pub enum Other {
     /// ARP.
     Arp,
-    /// Neither IPv4 nor IPv6 behind up to two VLAN tags.
+    /// Neither IPv4 nor IPv6, behind up to two VLAN tags.
     NonIp,
     /// ICMPv6 of the types 133 to 137, not fragmented.
     NeighbourDiscovery,
@@ -103,6 +103,8 @@ pub fn read(frame: &[u8]) -> Packet {
             0x0800 => return ipv4(frame, at),
             0x86dd => return ipv6::read(frame, at),
             0x0806 => return Packet::Other(Other::Arp),
+            // "Behind more than two tags: malformed".
+            0x8100 | 0x88a8 => return Packet::Malformed,
             _ => return Packet::Other(Other::NonIp),
         }
     }

@@ -52,9 +52,9 @@ fn packets_are_found_behind_up_to_two_vlan_tags() {
         let Packet::Ip(ip) = packet(&tagged) else { panic!("{tagged:?}") };
         assert_eq!((ip.source, ip.port, ip.header), (V4.into(), Some(53), header));
     }
-    for tags in [vec![0x8100; 3], vec![0x9100]] {
-        assert_eq!(packet(&Shape { tags, ..v4(Carried::Udp(53)) }), Packet::Other(Other::NonIp));
-    }
+    let tagged = |tags| packet(&Shape { tags, ..v4(Carried::Udp(53)) });
+    assert_eq!(tagged(vec![0x8100; 3]), Packet::Malformed);
+    assert_eq!(tagged(vec![0x9100]), Packet::Other(Other::NonIp));
 }
 
 #[test]

@@ -167,7 +167,7 @@ const REFERENCE: &[Key] = &[
         "policy.malformed",
         "a string: drop or pass",
         r#""drop""#,
-        "packets too short for their own headers",
+        "packets too short for their own headers, or behind more than two VLAN tags",
     ),
     optional("metrics", "a table", "the default below", "the Prometheus endpoint"),
     optional(

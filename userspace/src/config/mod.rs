@@ -91,7 +91,7 @@ pub struct Defaults {
     pub default: DefaultVerdict,
     /// Private, link-local, loopback, multicast and unspecified sources.
     pub local: Local,
-    /// Packets too short for their own headers.
+    /// Packets too short for their own headers, or behind more than two VLAN tags.
     pub malformed: Malformed,
 }
 
@@ -113,7 +113,7 @@ pub enum Local {
     Rules,
 }
 
-/// What happens to packets that are too short for their own headers.
+/// What happens to packets that are too short for their own headers, or behind more than two VLAN tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// They are dropped.

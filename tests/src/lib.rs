@@ -21,11 +21,13 @@
 pub mod answer;
 pub mod capture;
 pub mod command;
+pub mod cpus;
 pub mod difference;
 pub mod far_end;
 pub mod gate;
 pub mod netns;
 pub mod nft;
+pub mod pace;
 pub mod policy;
 pub mod prom;
 pub mod socket;

@@ -67,6 +67,23 @@ fn strict_takes_no_warning_and_still_prints_the_report() {
 }
 
 #[test]
+fn a_policy_that_asks_more_of_packets_than_fits_ends_with_78_and_says_whose_it_is() {
+    let ports: Vec<String> = (1..=65).map(|port| format!("\"tcp/{}\"", 2 * port)).collect();
+    let services = format!("{PLAIN}service = [{}]\n", ports.join(", "));
+    let rule =
+        |number| format!("[[rule]]\nname = \"{number}\"\nsource.country = [\"CN\"]\nservice = [\"tcp\"]\n");
+    let steps: String = (0..1024).map(|number| rule(number) + "action = \"pass\"\n").collect();
+    for (text, words) in [
+        (services, "rule \"cn\" names 65 services, and 64 fit: bring ports together as ranges"),
+        (steps, "concern the same sources (CN), and 1024 fit: bring services together in one rule"),
+    ] {
+        let (code, text, error) = check(&text, &[]);
+        assert_eq!((code, text.as_str()), (Some(78), ""), "{error}");
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
 fn what_is_invalid_ends_with_78_strict_or_not() {
     for arguments in [&[][..], &["--strict"]] {
         let (code, text, error) = check("mode = 3", arguments);

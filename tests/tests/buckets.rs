@@ -204,6 +204,19 @@ fn an_observing_limit_counts_what_is_above_the_rate_and_lets_all_of_it_go_on() {
 }
 
 #[test]
+fn a_packet_within_the_rate_passes_and_no_later_rule_is_asked() {
+    let lab = Lab::new();
+    let next = "[[rule]]\nname = \"next\"\nsource = { any = true }\naction = \"drop\"\n";
+    let counters = Counters::install(&lab.inside, &[("passed", "udp dport 9 ip saddr 1.0.1.1")]);
+    let held = rule("held", "1.0.1.0/24", "rate = 1\nburst = 10\nper = \"source\"");
+    let gate = Gate::start(&lab, &(held + next));
+    send(&lab, &[frame(&lab, "1.0.1.1", 9)], 10);
+    assert_eq!(counters.packets("passed"), 10, "{}", gate.describe());
+    let counts = ["pass", "limit"].map(|verdict| counted(&gate, "held", verdict));
+    assert_eq!((counts, counted(&gate, "next", "drop")), ([10.0, 0.0], 0.0));
+}
+
+#[test]
 fn a_reload_begins_with_full_buckets() {
     for per in ["rule", "source"] {
         let lab = Lab::new();

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use octroi_abi::{Class, DSCP_KEEP, Verdict, slot};
 use octroi_gate::{
     host::Compiled,
-    judge::{Generation, Outcome},
+    judge::Outcome,
     packet::{Fragment, Packet, Parsed, Source, parse},
     reject::{Kind, answer, plan},
     service::{Carried, Fit, Service},
@@ -64,7 +64,7 @@ fn expected(policy: &Compiled, parsed: &Parsed) -> Outcome {
         Parsed::Arp => without(slot::ARP, Verdict::Pass),
         Parsed::NonIp => without(slot::NON_IP, Verdict::Pass),
         Parsed::NeighbourDiscovery => without(slot::NEIGHBOUR_DISCOVERY, Verdict::Pass),
-        Parsed::Malformed if policy.malformed_passes() => without(slot::MALFORMED, Verdict::Pass),
+        Parsed::Malformed if policy.malformed_passes => without(slot::MALFORMED, Verdict::Pass),
         Parsed::Malformed => without(slot::MALFORMED, Verdict::Drop),
         Parsed::Ip(packet) => {
             let (number, family) = match packet.source {

@@ -8,7 +8,7 @@ pub mod bench;
 
 /// Version of everything in this crate. It is part of the directory that holds octroi's pins, so that programs and
 /// maps of different versions never meet.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Names of programs, maps and constants inside the eBPF object. The kernel shows the first 15 characters.
 pub mod name {
@@ -41,6 +41,12 @@ pub mod name {
     pub const LIMITS: &str = ".bss.limits";
     /// LRU hash of [`Bucket`](super::Bucket) to the bucket's word; one of each generation.
     pub const BUCKETS: &str = "BUCKETS";
+    /// Array of [`Leased`](super::Leased), indexed by class number; one of each generation.
+    pub const LEASED: &str = ".bss.leased";
+    /// LPM trie of [`Lease`](super::Lease) by IPv4 prefix, at most [`MAX_LEASES`](super::MAX_LEASES); outlives generations.
+    pub const LEASES_V4: &str = "LEASES_V4";
+    /// The same by IPv6 prefix.
+    pub const LEASES_V6: &str = "LEASES_V6";
     /// One [`Notes`](super::Notes); one of each generation.
     pub const NOTES: &str = ".bss.notes";
     /// The frozen constants of a generation: one [`Constants`](super::Constants).
@@ -190,6 +196,32 @@ pub const STEPS_AT_ONCE: u32 = 32;
 /// How many services a rule can name.
 pub const MAX_SERVICES: u32 = 64;
 
+/// What holds for the sources of one prefix for a while, before any rule.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Lease {
+    /// Nanoseconds since the Unix epoch from which on it is over.
+    pub until: u64,
+    /// [`Verdict::Pass`] or [`Verdict::Drop`] as its number; the kernel side takes any other number for a drop.
+    pub verdict: u32,
+    /// The prefix's length in bits: a lease that is over hides none with a shorter one.
+    pub length: u32,
+}
+
+/// Where packets of one class are counted that a lease decides about: the slots of IPv4; IPv6 packets are counted in the slot
+/// after each.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Leased {
+    /// Those that pass.
+    pub pass: u32,
+    /// Those that are dropped.
+    pub drop: u32,
+}
+
+/// How many leases each family can have.
+pub const MAX_LEASES: u32 = 65_536;
+
 /// One counter of one CPU.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -277,8 +309,8 @@ pub struct Notes {
     pub last_slot: u32,
     /// Its verdict, as a [`Verdict`]'s number.
     pub last_verdict: u32,
-    /// Always 0.
-    pub _pad: u32,
+    /// Written by the daemon: how many leases there are; while it is 0, nobody looks for one.
+    pub leases: u32,
     /// Written by the daemon: what has to be added to the time since boot (ns, CLOCK_BOOTTIME) to have the time since the Unix
     /// epoch; wraps. With [`Constants::alone`]: the time since the Unix epoch.
     pub epoch: u64,
@@ -302,6 +334,8 @@ const _: () = assert!(size_of::<Counter>() == 16);
 const _: () = assert!(size_of::<Step>() == 64);
 const _: () = assert!(size_of::<Limit>() == 24);
 const _: () = assert!(size_of::<Bucket>() == 16);
+const _: () = assert!(size_of::<Lease>() == 16);
+const _: () = assert!(size_of::<Leased>() == 8);
 const _: () = assert!(size_of::<Constants>() == 72);
 const _: () = assert!(size_of::<Notes>() == 24);
 const _: () = assert!(size_of::<Metadata>() == 8);

@@ -41,6 +41,7 @@ pub(crate) fn world(country: &World, intervals: usize, classes: u16) -> anyhow::
         steps: Vec::new(),
         services: Vec::new(),
         limits: Vec::new(),
+        leased: Vec::new(),
         malformed_passes: false,
     };
     Ok((World { compiled, v4, v6 }, ms))

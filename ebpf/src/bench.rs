@@ -16,7 +16,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use octroi_abi::{
-    Class, Step,
+    Class, Leased, Step, Verdict,
     bench::{ADDRESSES, MIXED, Run, V6_FRAME},
 };
 use octroi_ebpf::{frame::Packet, gate, gate_by, generation::Loaded, rules::AtXdp};
@@ -264,6 +264,21 @@ impl Generation for Lpm {
     #[inline(always)]
     fn connected(&self, packet: &packet::Packet) -> bool {
         Generation::connected(&self.rest, packet)
+    }
+
+    #[inline(always)]
+    fn has_leases(&self) -> bool {
+        self.rest.has_leases()
+    }
+
+    #[inline(always)]
+    fn lease(&self, packet: &packet::Packet) -> Option<Verdict> {
+        self.rest.lease(packet)
+    }
+
+    #[inline(always)]
+    fn leased(&self, number: u32) -> Leased {
+        self.rest.leased(number)
     }
 
     #[inline(always)]

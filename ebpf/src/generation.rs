@@ -4,11 +4,11 @@
 //! a table is a load, without a look-up of a map before it. Every load is volatile: this program never writes what the
 //! loader fills, so the compiler would take it for the zeros that are declared here.
 
-use aya_ebpf::{macros::map, maps::Array};
-use octroi_abi::{Class, Constants, Limit, Notes, Step, TABLE_PAD, TABLE_PART};
+use aya_ebpf::{helpers::generated::bpf_ktime_get_boot_ns, macros::map, maps::Array};
+use octroi_abi::{Class, Constants, Leased, Limit, Notes, Step, TABLE_PAD, TABLE_PART};
 use octroi_gate::{
     judge::{Outcome, UNDEFINED},
-    rules,
+    lease, rules,
     service::Service,
     table::{self, Image, Place, RootsV6},
 };
@@ -59,9 +59,13 @@ static mut SERVICES: [[u32; 2]; 1 << 16] = [[0; 2]; 1 << 16];
 #[unsafe(no_mangle)]
 static mut LIMITS: [[u64; size_of::<Limit>() / 8]; 1 << 16] = [[0; size_of::<Limit>() / 8]; 1 << 16];
 
+#[unsafe(link_section = ".bss.leased")]
+#[unsafe(no_mangle)]
+static mut LEASED: [[u32; 2]; 1 << 16] = [[0; 2]; 1 << 16];
+
 #[unsafe(link_section = ".bss.notes")]
 #[unsafe(no_mangle)]
-static mut NOTES: Notes = Notes { metadata_refused: 0, last_slot: 0, last_verdict: 0, _pad: 0, epoch: 0 };
+static mut NOTES: Notes = Notes { metadata_refused: 0, last_slot: 0, last_verdict: 0, leases: 0, epoch: 0 };
 
 /// Written by the loader before the map behind it is frozen, which makes every field a constant to the verifier.
 #[unsafe(no_mangle)]
@@ -158,6 +162,25 @@ impl Loaded {
         unsafe { core::ptr::read_volatile(class) }
     }
 
+    /// Whether there is any lease.
+    #[inline(always)]
+    pub fn has_leases(&self) -> bool {
+        // SAFETY: a static of that type, backed by a map that the daemon writes.
+        unsafe { core::ptr::read_volatile(&raw const NOTES.leases) != 0 }
+    }
+
+    /// Where packets of the class with that number are counted that a lease decides about.
+    #[inline(always)]
+    pub fn leased(&self, number: u32) -> Leased {
+        if number > constant!(last_class) {
+            return lease::UNDEFINED;
+        }
+        // SAFETY: `number` is at most the last class, and the map behind LEASED has one for each.
+        let leased = unsafe { (&raw const LEASED).cast::<Leased>().add(number as usize) };
+        // SAFETY: as above.
+        unsafe { core::ptr::read_volatile(leased) }
+    }
+
     /// The step with that number; where there is none, one that drops.
     #[inline(always)]
     pub(crate) fn step(&self, number: u32) -> Step {
@@ -203,9 +226,19 @@ impl Loaded {
 
     /// What has to be added to the time since boot to have the time since the Unix epoch, in ns.
     #[inline(always)]
-    pub(crate) fn epoch(&self) -> u64 {
+    fn epoch(&self) -> u64 {
         // SAFETY: a static of that type, backed by a map that the daemon writes.
         unsafe { core::ptr::read_volatile(&raw const NOTES.epoch) }
+    }
+
+    /// Now, in nanoseconds since the Unix epoch; alone, it stands still.
+    #[inline(always)]
+    pub(crate) fn now(&self) -> u64 {
+        if self.alone() {
+            return self.epoch();
+        }
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_boot_ns() }.wrapping_add(self.epoch())
     }
 
     /// Malformed packets pass.

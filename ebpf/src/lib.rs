@@ -9,6 +9,7 @@
 mod answer;
 pub mod frame;
 pub mod generation;
+pub mod leases;
 mod limit;
 pub mod mark;
 pub mod rules;

@@ -5,9 +5,9 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock, bpf_sock_tuple, xdp_md},
-    helpers::generated::{bpf_ktime_get_boot_ns, bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
+    helpers::generated::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
 };
-use octroi_abi::{Class, MAX_SERVICES, Step};
+use octroi_abi::{Class, Leased, MAX_SERVICES, Step, Verdict};
 use octroi_gate::{
     connection::{Tuple, tuple},
     judge::Generation,
@@ -18,7 +18,7 @@ use octroi_gate::{
     transport::transport,
 };
 
-use crate::{answer::answer, count, frame::Packet, generation::Loaded, limit};
+use crate::{answer::answer, count, frame::Packet, generation::Loaded, leases, limit};
 
 /// The loaded generation, as one packet at XDP meets it.
 #[derive(Clone, Copy)]
@@ -104,6 +104,21 @@ macro_rules! generation {
             }
 
             #[inline(always)]
+            fn has_leases(&self) -> bool {
+                Loaded.has_leases()
+            }
+
+            #[inline(always)]
+            fn lease(&self, packet: &packet::Packet) -> Option<Verdict> {
+                leases::verdict(self.lease_number(Header::of(packet)))
+            }
+
+            #[inline(always)]
+            fn leased(&self, number: u32) -> Leased {
+                Loaded.leased(number)
+            }
+
+            #[inline(always)]
             fn malformed_passes(&self) -> bool {
                 Loaded.malformed_passes()
             }
@@ -145,6 +160,11 @@ impl AtXdp {
     }
 
     #[inline(always)]
+    fn lease_number(&self, header: Header) -> u32 {
+        lease_at_xdp(self.ctx, header.0)
+    }
+
+    #[inline(always)]
     fn belongs(&self, header: Header) -> bool {
         connected(self.ctx, header.0) != 0
     }
@@ -178,6 +198,11 @@ impl AtTc {
     /// XDP has counted it.
     #[inline(always)]
     fn observed(&self, _slot: u32) {}
+
+    #[inline(always)]
+    fn lease_number(&self, header: Header) -> u32 {
+        lease_at_tc(self.ctx, header.0)
+    }
 
     /// XDP let the packet through, so it did wherever that was asked.
     #[inline(always)]
@@ -228,11 +253,7 @@ macro_rules! world {
 
             #[inline(always)]
             fn now(&self) -> u64 {
-                if Loaded.alone() {
-                    return Loaded.epoch();
-                }
-                // SAFETY: a helper without arguments.
-                unsafe { bpf_ktime_get_boot_ns() }.wrapping_add(Loaded.epoch())
+                Loaded.now()
             }
 
             #[inline(always)]
@@ -276,7 +297,7 @@ world!(AtTc, carried_at_tc, place_at_tc, some_at_tc);
 
 /// A function of each place, which differ in the type of their context only.
 macro_rules! at {
-    ($place:expr, $ctx:ty, $carried:ident, $source_place:ident, $some:ident) => {
+    ($place:expr, $ctx:ty, $carried:ident, $source_place:ident, $some:ident, $lease:ident) => {
         /// Which step of a class decides, of those that are gone through at once: [`Choice::pack`], or [`NONE`]. Two numbers in
         /// each argument, the first in the lower 32 bits: number of the first step and how many there are; what the packet
         /// carries and its source's place; the time alone; the frame's length and [`Header`].
@@ -315,11 +336,21 @@ macro_rules! at {
                 None => 0,
             }
         }
+
+        /// What the leases say of its source, as a number.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        extern "C" fn $lease(ctx: *mut $ctx, header: u32) -> u32 {
+            match Header(header).packet(&$place(ctx, 0).packet()) {
+                Some(packet) => leases::number(packet.source),
+                None => leases::NONE,
+            }
+        }
     };
 }
 
-at!(|ctx, length| AtXdp { ctx, length }, xdp_md, carried_at_xdp, place_at_xdp, some_at_xdp);
-at!(|ctx, _| AtTc { ctx }, __sk_buff, carried_at_tc, place_at_tc, some_at_tc);
+at!(|ctx, length| AtXdp { ctx, length }, xdp_md, carried_at_xdp, place_at_xdp, some_at_xdp, lease_at_xdp);
+at!(|ctx, _| AtTc { ctx }, __sk_buff, carried_at_tc, place_at_tc, some_at_tc, lease_at_tc);
 
 /// No step decided.
 const NONE: u64 = u64::MAX;

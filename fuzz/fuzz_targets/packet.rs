@@ -52,6 +52,7 @@ static POLICIES: LazyLock<[Compiled; 2]> = LazyLock::new(|| {
         steps: Vec::new(),
         services: Vec::new(),
         limits: Vec::new(),
+        leased: Vec::new(),
         malformed_passes,
     };
     [policy(false), policy(true)]

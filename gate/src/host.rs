@@ -2,11 +2,12 @@
 
 use std::{cell::RefCell, vec::Vec};
 
-use octroi_abi::{Class, Constants, Limit, STEPS, Step, TABLE_PAD, Verdict};
+use octroi_abi::{Class, Constants, Leased, Limit, STEPS, Step, TABLE_PAD, Verdict};
 
 use crate::{
     connection,
     judge::{self, Generation, Outcome, judge},
+    lease,
     packet::{Packet, Parsed, Source, parse},
     ramp::position,
     reject,
@@ -29,6 +30,9 @@ pub struct Compiled {
     pub services: Vec<Service>,
     /// Rates; the first is that of answers to rejected packets. Empty where no rule limits or rejects.
     pub limits: Vec<Limit>,
+    /// Where packets are counted that a lease decides about, by class number; where a class has none,
+    /// [`lease::UNDEFINED`].
+    pub leased: Vec<Leased>,
     /// `policy.malformed = "pass"`.
     pub malformed_passes: bool,
 }
@@ -42,6 +46,8 @@ pub struct Circumstances {
     pub connected: bool,
     /// Every bucket is empty: limits are exceeded, and nothing more is answered.
     pub over: bool,
+    /// What the lease says that covers the source; `None`: there is none.
+    pub lease: Option<Verdict>,
 }
 
 /// What became of a packet.
@@ -187,6 +193,18 @@ impl Generation for Around<'_> {
     fn connected(&self, packet: &Packet) -> bool {
         let transport = transport(self.frame, packet);
         self.circumstances.connected && connection::tuple(self.frame, packet, &transport).is_some()
+    }
+
+    fn has_leases(&self) -> bool {
+        self.circumstances.lease.is_some()
+    }
+
+    fn lease(&self, _packet: &Packet) -> Option<Verdict> {
+        self.circumstances.lease
+    }
+
+    fn leased(&self, number: u32) -> Leased {
+        self.compiled.leased.get(number as usize).copied().unwrap_or(lease::UNDEFINED)
     }
 
     fn malformed_passes(&self) -> bool {

@@ -1,8 +1,9 @@
-//! The packet's way: headers → class → outcome.
+//! The packet's way: headers → class → lease, where there is one → outcome.
 
-use octroi_abi::{Class, DSCP_KEEP, STEPS, Step, Verdict, slot};
+use octroi_abi::{Class, DSCP_KEEP, Leased, STEPS, Step, Verdict, slot};
 
 use crate::{
+    lease,
     packet::{self, Frame, Packet, Parsed, Source},
     rules::Choice,
 };
@@ -21,6 +22,13 @@ pub trait Generation {
     fn choose(&self, packet: &Packet, class: &Class) -> Choice;
     /// Whether this packet belongs to a connection of this host: [`connection`](crate::connection).
     fn connected(&self, packet: &Packet) -> bool;
+    /// Whether there is any lease, over or not: this alone is asked of every packet.
+    fn has_leases(&self) -> bool;
+    /// What the leases say of a packet's source: [`lease::decide`](crate::lease::decide).
+    fn lease(&self, packet: &Packet) -> Option<Verdict>;
+    /// Where packets of the class with that number are counted that a lease decides about; where there is none,
+    /// [`lease::UNDEFINED`](crate::lease::UNDEFINED).
+    fn leased(&self, number: u32) -> Leased;
     /// `policy.malformed = "pass"`.
     fn malformed_passes(&self) -> bool;
 }
@@ -49,6 +57,11 @@ pub fn judge<F: Frame + ?Sized, G: Generation>(frame: &F, generation: &G) -> Out
                 Source::V4(address) => (generation.class_v4(address), 0),
                 Source::V6 { high, low } => (generation.class_v6(high, low), 1),
             };
+            if generation.has_leases()
+                && let Some(verdict) = generation.lease(&packet)
+            {
+                return lease::outcome(verdict, generation.leased(number), family, packet.header);
+            }
             let class = generation.class(number);
             if class.verdict == STEPS {
                 let choice = generation.choose(&packet, &class);
@@ -100,3 +113,6 @@ pub(crate) const fn verdict(number: u8) -> Verdict {
         _ => Verdict::Drop,
     }
 }
+
+#[cfg(test)]
+mod tests;

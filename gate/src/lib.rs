@@ -17,6 +17,7 @@ pub mod edit;
 #[cfg(feature = "std")]
 pub mod host;
 pub mod judge;
+pub mod lease;
 pub mod packet;
 pub mod ramp;
 pub mod reject;

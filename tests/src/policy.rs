@@ -4,7 +4,7 @@ use std::path::Path;
 
 use octroi::{
     config::Config,
-    dataplane::{Counters, Program, ProgramOptions, bpffs::Scratch, program::TestResult},
+    dataplane::{Program, ProgramOptions, Shared, bpffs::Scratch, program::TestResult},
     policy::{Databases, compile::classify, slots::Slots},
 };
 use octroi_abi::{Counter, Verdict};
@@ -88,7 +88,7 @@ impl Policy {
 /// A policy in the kernel.
 pub struct Kernel {
     program: Program,
-    counters: Counters,
+    shared: Shared,
 }
 
 impl Kernel {
@@ -102,8 +102,8 @@ impl Kernel {
             .unwrap_or_else(|error| panic!("{error}; run the tests as root"));
         let options = ProgramOptions { trace: true, ..options };
         let loaded = Program::load(&scratch, compiled, None, options);
-        let (program, counters) = loaded.unwrap_or_else(|error| panic!("{error}; run the tests as root"));
-        Kernel { program, counters: counters.expect("nobody gave it others") }
+        let (program, shared) = loaded.unwrap_or_else(|error| panic!("{error}; run the tests as root"));
+        Kernel { program, shared: shared.expect("nobody gave it others") }
     }
 
     /// Loads compiled bytes without sockets and buckets, at a time that stands still.
@@ -126,7 +126,7 @@ impl Kernel {
     /// When the kernel does not tell.
     #[must_use]
     pub fn counts(&self, end: u32) -> Vec<Counter> {
-        self.counters.read(end).unwrap_or_else(|error| panic!("{error}"))
+        self.shared.counters().read(end).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

@@ -139,6 +139,7 @@ impl Synthetic {
             steps: Vec::new(),
             services: Vec::new(),
             limits: Vec::new(),
+            leased: Vec::new(),
             malformed_passes: false,
         };
         Self { v4, v6, compiled }

@@ -33,6 +33,7 @@ fn large() -> Compiled {
         steps: Vec::new(),
         services: Vec::new(),
         limits: Vec::new(),
+        leased: Vec::new(),
         malformed_passes: false,
     }
 }

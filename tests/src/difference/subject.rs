@@ -45,7 +45,8 @@ impl Subject {
     #[must_use]
     pub fn host(&self, frame: &[u8], moment: &Moment) -> Answer {
         let Moment { now, established: connected, over } = *moment;
-        let judged = self.policy.compiled.judge_in(frame, Circumstances { now, connected, over });
+        let judged =
+            self.policy.compiled.judge_in(frame, Circumstances { now, connected, over, lease: None });
         let outcome = judged.outcome;
         let mut answer = Answer {
             mark: (outcome.mark != 0).then_some(outcome.mark),

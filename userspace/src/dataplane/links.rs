@@ -9,6 +9,8 @@ use std::{
 };
 
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
+use ipnetwork::IpNetwork;
+use octroi_abi::{MAX_LEASES, Verdict};
 use octroi_gate::host::Compiled;
 
 use super::{
@@ -17,7 +19,9 @@ use super::{
     counters::Counters,
     filters::Filters,
     interfaces::{self, Interface, Mode},
+    leases::Leases,
     program::{Probed, Program, ProgramOptions},
+    shared::Shared,
 };
 use crate::config;
 
@@ -65,6 +69,23 @@ pub enum DataplaneError {
     /// The counters could not be read.
     #[error("read the counters: {0}")]
     Counters(MapError),
+    /// No more leases fit.
+    #[error(
+        "add the lease {prefix}: there are {MAX_LEASES} of its family, and no more fit; remove some, which `octroi lease list` \
+         shows, or bring prefixes together"
+    )]
+    LeasesFull {
+        /// The prefix that one was to be added for.
+        prefix: IpNetwork,
+    },
+    /// A lease could not be changed.
+    #[error("change the lease {prefix} in the kernel: {}", with_sources(.error))]
+    Lease {
+        /// Its prefix.
+        prefix: IpNetwork,
+        /// The kernel's reason.
+        error: MapError,
+    },
     /// A program could not be attached.
     #[error("attach XDP to {interface}: {reason}")]
     Attach {
@@ -103,7 +124,7 @@ pub struct Filtered {
 #[derive(Debug)]
 pub struct Dataplane {
     pins: Pins,
-    counters: Counters,
+    shared: Shared,
     current: Program,
     /// By interface index.
     filtered: BTreeMap<u32, Filtered>,
@@ -124,16 +145,46 @@ impl Dataplane {
         options: ProgramOptions,
     ) -> Result<Self, DataplaneError> {
         pins.lock()?;
-        let (current, counters) = Program::load(&pins.scratch()?, compiled, None, options)?;
-        let counters = counters.ok_or(DataplaneError::Missing { name: "COUNTERS" })?;
+        let (current, shared) = Program::load(&pins.scratch()?, compiled, None, options)?;
+        let shared = shared.ok_or(DataplaneError::Missing { name: "COUNTERS" })?;
         let (filtered, filters) = (BTreeMap::new(), Filters::default());
-        Ok(Self { pins, counters, current, filtered, filters, refused: BTreeSet::new(), options })
+        Ok(Self { pins, shared, current, filtered, filters, refused: BTreeSet::new(), options })
     }
 
     /// The counters of all generations.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
-        &self.counters
+        &self.shared.counters
+    }
+
+    /// The leases of all generations.
+    #[must_use]
+    pub const fn leases(&self) -> &Leases {
+        &self.shared.leases
+    }
+
+    /// Gives the sources of a prefix a verdict until that time, in nanoseconds since the Unix epoch, in place of the lease that
+    /// the prefix may have.
+    ///
+    /// # Errors
+    /// When no more fit, or the kernel does not take it; then nothing has changed.
+    pub fn set_lease(
+        &mut self,
+        prefix: IpNetwork,
+        verdict: Verdict,
+        until: u64,
+    ) -> Result<(), DataplaneError> {
+        self.current.lease(&mut self.shared, prefix, verdict, until)
+    }
+
+    /// Takes away the lease of a prefix, where it has one.
+    ///
+    /// # Errors
+    /// When the kernel keeps it.
+    pub fn remove_lease(&mut self, prefix: IpNetwork) -> Result<(), DataplaneError> {
+        self.shared.leases.remove(prefix)?;
+        self.current.set_leases(self.shared.leases.count());
+        Ok(())
     }
 
     /// The interfaces that are filtered, by index.
@@ -156,8 +207,7 @@ impl Dataplane {
     /// # Errors
     /// When it cannot be loaded.
     pub fn beside(&self, compiled: &Compiled) -> Result<Program, DataplaneError> {
-        let (mut new, _) =
-            Program::load(&self.pins.scratch()?, compiled, Some(&self.counters), self.options)?;
+        let (mut new, _) = Program::load(&self.pins.scratch()?, compiled, Some(&self.shared), self.options)?;
         // What it has learnt about drivers holds on: the tc program must not lose marks until it is learnt again.
         new.set_metadata_refused(self.current.metadata_refused());
         Ok(new)
@@ -169,6 +219,8 @@ impl Dataplane {
     /// When some interface does not take it; then the old one runs on everywhere.
     pub fn switch(&mut self, mut new: Program) -> Result<(), DataplaneError> {
         self.forget_vanished()?;
+        // Now and not at its load: some may have come or gone since.
+        new.set_leases(self.shared.leases.count());
         let stepped = self.step(&mut new);
         if stepped.is_err() {
             self.step_back();

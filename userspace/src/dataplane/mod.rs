@@ -2,7 +2,7 @@
 //!
 //! A *generation* is a loaded pair of programs with tables, classes and constants of its own ([`program`]). It is made
 //! whole beside the running one; then each interface's pinned link is told to run the new program ([`links`]), which
-//! is atomic for every packet. Counters are shared by all generations.
+//! is atomic for every packet. Counters and leases are shared by all generations ([`Shared`]).
 
 mod attach;
 pub mod bpffs;
@@ -11,10 +11,12 @@ pub mod counters;
 mod detach;
 mod filters;
 pub mod interfaces;
+pub mod leases;
 pub mod links;
 pub mod object;
 mod older;
 pub mod program;
+mod shared;
 pub mod sys;
 
 pub use counters::Counters;
@@ -23,3 +25,4 @@ pub use interfaces::{Attached, Interface, Mode};
 pub use links::{Dataplane, DataplaneError};
 pub use object::prepare;
 pub use program::{Probed, Program, ProgramOptions};
+pub use shared::Shared;

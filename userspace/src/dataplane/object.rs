@@ -1,20 +1,20 @@
 //! An eBPF object in the kernel: its data sections are maps made here, in the size that a policy needs, and filled.
 
 use std::{
-    io,
+    io, iter,
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{Mutex, PoisonError},
 };
 
 use aya::{Btf, Ebpf, EbpfLoader, maps::MapData};
-use octroi_abi::{BUCKETS, Class, Constants, Limit, Notes, Step, TABLE_PAD, TABLE_PART, name};
-use octroi_gate::{host::Compiled, service::Service};
+use octroi_abi::{BUCKETS, Class, Constants, Leased, Limit, Notes, Step, TABLE_PAD, TABLE_PART, name};
+use octroi_gate::{host::Compiled, lease, service::Service};
 
 use super::{
     DataplaneError,
     bpffs::Scratch,
-    counters::Counters,
+    shared::Shared,
     sys::{self, Mapped},
 };
 
@@ -40,7 +40,7 @@ impl Object {
         scratch: &Scratch,
         compiled: &Compiled,
         constants: &Constants,
-        counters: Option<&Counters>,
+        shared: Option<&Shared>,
         more: &[(&'static str, &[u8])],
     ) -> Result<Self, DataplaneError> {
         let classes = bytes_of_classes(&compiled.classes);
@@ -67,12 +67,13 @@ impl Object {
             }
         }
         let (steps, services) = (bytes_of_steps(&compiled.steps), bytes_of_services(&compiled.services));
-        let limits = bytes_of_limits(&compiled.limits);
-        let own: [(&str, &[u8]); 5] = [
+        let (limits, leased) = (bytes_of_limits(&compiled.limits), bytes_of_leased(compiled));
+        let own: [(&str, &[u8]); 6] = [
             (name::CLASSES, &classes),
             (name::STEPS, &steps),
             (name::SERVICES, &services),
             (name::LIMITS, &limits),
+            (name::LEASED, &leased),
             (name::NOTES, &[0; size_of::<Notes>()]),
         ];
         for &(section, bytes) in own.iter().chain(more) {
@@ -82,14 +83,8 @@ impl Object {
         for one in &data {
             paths.push((one.name, one.pin(scratch)?));
         }
-        if let Some(counters) = counters {
-            let path = scratch.path("counters");
-            counters.data().pin(&path).map_err(|error| DataplaneError::Map {
-                name: name::COUNTERS,
-                bytes: 0,
-                error: io::Error::other(error),
-            })?;
-            paths.push((name::COUNTERS, path));
+        if let Some(shared) = shared {
+            paths.extend(shared.pin(scratch)?);
         }
         let constants = bytes_of_constants(&constants);
         let mut loader: EbpfLoader<'_> = SPARE.take().unwrap_or_else(new_loader);
@@ -247,6 +242,13 @@ fn bytes_of_services(services: &[Service]) -> Vec<u8> {
     let mut bytes: Vec<u8> = services.iter().flat_map(one).collect();
     bytes.resize(bytes.len().max(size_of::<Service>()), 0);
     bytes
+}
+
+/// One for each class.
+fn bytes_of_leased(compiled: &Compiled) -> Vec<u8> {
+    let leased = compiled.leased.iter().chain(iter::repeat(&lease::UNDEFINED));
+    let one = |leased: &Leased| [leased.pass.to_ne_bytes(), leased.drop.to_ne_bytes()].concat();
+    leased.take(compiled.classes.len()).flat_map(one).collect()
 }
 
 fn bytes_of_constants(constants: &Constants) -> Vec<u8> {

@@ -6,10 +6,11 @@ use aya::{
     Ebpf, include_bytes_aligned,
     programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp},
 };
+use ipnetwork::IpNetwork;
 use octroi_abi::{Constants, Notes, Verdict, name};
 use octroi_gate::host::Compiled;
 
-use super::{DataplaneError, bpffs::Scratch, clock, counters::Counters, object::Object, older, sys::Mapped};
+use super::{DataplaneError, bpffs::Scratch, clock, object::Object, older, shared::Shared, sys::Mapped};
 
 /// The eBPF object, built by `cargo xtask build`.
 pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/octroi.bpf.o"));
@@ -62,17 +63,17 @@ pub struct Probed {
 }
 
 impl Program {
-    /// Loads a compiled policy beside whatever runs. `scratch` is needed only until this returns. `counters` are those of the running generations; `None` makes new
-    /// ones, which come back with the program.
+    /// Loads a compiled policy beside whatever runs. `scratch` is needed only until this returns. `shared` is what the running
+    /// generations share; `None` makes it anew, and it comes back with the program.
     ///
     /// # Errors
     /// When the kernel refuses a map or a program; the error has the verifier's words.
     pub fn load(
         scratch: &Scratch,
         compiled: &Compiled,
-        counters: Option<&Counters>,
+        shared: Option<&Shared>,
         options: ProgramOptions,
-    ) -> Result<(Self, Option<Counters>), DataplaneError> {
+    ) -> Result<(Self, Option<Shared>), DataplaneError> {
         let constants = Constants {
             no_metadata: u32::from(options.no_metadata),
             parts: u32::from(options.parts),
@@ -82,21 +83,16 @@ impl Program {
         };
         let plain = options.plain_stores || !older::compares_and_exchanges();
         let bytes = if plain { Cow::Owned(older::with_plain_stores(OBJECT)) } else { Cow::Borrowed(OBJECT) };
-        let mut object = Object::load(&bytes, scratch, compiled, &constants, counters, &[])?;
+        let mut object = Object::load(&bytes, scratch, compiled, &constants, shared, &[])?;
         // The only section that anybody looks at again; the others are unmapped.
         let notes = object.take(name::NOTES)?;
         let mut ebpf = object.ebpf;
-        let new_counters = match counters {
-            Some(_) => None,
-            None => Some(Counters::new(
-                ebpf.take_map(name::COUNTERS).ok_or(DataplaneError::Missing { name: name::COUNTERS })?,
-            )),
-        };
+        let new = if shared.is_none() { Some(Shared::take(&mut ebpf)?) } else { None };
         let mut program = Self { ebpf, marks: compiled.marks(), alone: options.alone, notes };
         let epoch = clock::epoch();
         program.set_epoch(if options.alone { epoch.wrapping_add(clock::since_boot()) } else { epoch });
         program.load_programs()?;
-        Ok((program, new_counters))
+        Ok((program, new))
     }
 
     fn load_programs(&mut self) -> Result<(), DataplaneError> {
@@ -132,6 +128,28 @@ impl Program {
     /// Tells this generation what time it is: see [`clock::epoch`].
     pub fn set_epoch(&mut self, epoch: u64) {
         self.notes.write_u64(std::mem::offset_of!(Notes, epoch), epoch);
+    }
+
+    /// Tells this generation how many leases there are; with none, it looks for none.
+    pub(super) fn set_leases(&mut self, count: u32) {
+        self.notes.write_u32(std::mem::offset_of!(Notes, leases), count);
+    }
+
+    /// Gives the sources of a prefix a verdict until that time, in nanoseconds since the Unix epoch: for generations that are
+    /// attached to nothing, with what their own load made.
+    ///
+    /// # Errors
+    /// See [`Leases`](super::leases::Leases).
+    pub fn lease(
+        &mut self,
+        shared: &mut Shared,
+        prefix: IpNetwork,
+        verdict: Verdict,
+        until: u64,
+    ) -> Result<(), DataplaneError> {
+        shared.leases.set(prefix, verdict, until)?;
+        self.set_leases(shared.leases.count());
+        Ok(())
     }
 
     /// Makes it believe that it is `now`, in nanoseconds since the Unix epoch; from then on its clock goes on, but for one

@@ -116,6 +116,18 @@ impl Mapped {
         unsafe { ptr::write_volatile(address.cast(), number) };
     }
 
+    /// Writes a u32, in the host's byte order, at byte offset `at`, a multiple of 4, all at once.
+    ///
+    /// # Panics
+    /// When it is not within the element.
+    pub fn write_u32(&mut self, at: usize, number: u32) {
+        assert!(at.is_multiple_of(4) && at + 4 <= self.length, "offset {at} of {}", self.length);
+        // SAFETY: within the mapping and aligned, asserted above.
+        let address = unsafe { self.start.as_ptr().add(at) };
+        // SAFETY: as above; volatile, since the kernel reads there.
+        unsafe { ptr::write_volatile(address.cast(), number) };
+    }
+
     /// The u32, in the host's byte order, at byte offset `at`, a multiple of 4.
     ///
     /// # Panics

@@ -40,7 +40,7 @@ pub enum CompileError {
 /// A policy, compiled: what goes into the kernel, and what it is called.
 #[derive(Debug)]
 pub struct Compilation {
-    /// The bytes. Classes and steps have no slots before [`Compilation::assign`], but numbers of outcomes, from 1.
+    /// The bytes. Nothing in them has slots before [`Compilation::assign`], but numbers of outcomes, from 1.
     pub compiled: Compiled,
     /// All that packets can be counted as.
     pub outcomes: Vec<Outcome>,
@@ -120,6 +120,7 @@ impl Classified {
         let mut planner = Planner::new(config, now)?;
         let classes = meanings.iter().map(|(location, chain)| planner.class(*location, chain));
         let classes = classes.collect::<Result<_, _>>()?;
+        let leased = meanings.iter().map(|(location, _)| planner.leased(*location)).collect();
         let Planner { steps, services, limits, outcomes, .. } = planner;
         Ok(Compilation {
             compiled: Compiled {
@@ -128,6 +129,7 @@ impl Classified {
                 steps,
                 services,
                 limits,
+                leased,
                 malformed_passes: config.policy.malformed == Malformed::Pass,
             },
             outcomes,
@@ -137,7 +139,7 @@ impl Classified {
 }
 
 impl Compilation {
-    /// Gives each class and step its slots; once. `in_use` are the outcomes of the generation that runs; `read` reads a counter: see
+    /// Gives each class, step and lease its slots; once. `in_use` are the outcomes of the generation that runs; `read` reads a counter: see
     /// [`Slots::assign`].
     ///
     /// # Errors
@@ -164,6 +166,9 @@ impl Compilation {
             [&mut step.slot, &mut step.observed, &mut step.connected, &mut step.otherwise]
                 .into_iter()
                 .for_each(give);
+        }
+        for leased in &mut self.compiled.leased {
+            [&mut leased.pass, &mut leased.drop].into_iter().for_each(give);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Which counter in the kernel counts what.
 //!
-//! A slot stands for an *outcome*: a location, a verdict, the rule that gave it, and the rules that only observed. So
+//! A slot stands for an *outcome*: a location, a verdict, the rule or lease that gave it, and the rules that only observed. So
 //! the kernel counts each packet once, and every metric is a sum over slots. Slots outlive generations and rules are
 //! known by name, so a reload neither loses nor resets a count.
 
@@ -17,10 +17,20 @@ pub struct Outcome {
     pub location: Location,
     /// What happened; `None`: nothing yet, the packet was only observed, and is counted once more as what became of it.
     pub verdict: Option<Verdict>,
-    /// The rule that decided, by name; `None`: the default, or `policy.local`.
+    /// The rule that decided, by name; `None`: the default, `policy.local`, or a lease.
     pub rule: Option<String>,
     /// The rules that only observed, with what they would have done.
     pub observed: Vec<(String, Verdict)>,
+    /// A lease decided, before any rule.
+    pub lease: bool,
+}
+
+impl Outcome {
+    /// What a lease with that verdict makes of a source at that location.
+    #[must_use]
+    pub const fn of_lease(location: Location, verdict: Verdict) -> Self {
+        Self { location, verdict: Some(verdict), rule: None, observed: Vec::new(), lease: true }
+    }
 }
 
 /// Which outcome is counted where.
@@ -189,6 +199,7 @@ mod tests {
             verdict: Some(Verdict::Drop),
             rule: Some(format!("rule {rule}")),
             observed: Vec::new(),
+            lease: false,
         }
     }
 

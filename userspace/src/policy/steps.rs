@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use octroi_abi::{Class, DSCP_KEEP, Limit, MAX_SERVICES, MAX_STEPS, STEPS, Step, Verdict, asks};
+use octroi_abi::{Class, DSCP_KEEP, Leased, Limit, MAX_SERVICES, MAX_STEPS, STEPS, Step, Verdict, asks};
 use octroi_gate::{ramp::Ramp, reject, service::Service};
 
 use super::{
@@ -155,6 +155,12 @@ impl<'a> Planner<'a> {
         Ok(Class { slot: number(first), detail: number(count), verdict: STEPS, dscp: asks, _pad: [0; 2] })
     }
 
+    /// Where packets from sources at that location are counted that a lease decides about.
+    pub(crate) fn leased(&mut self, location: Location) -> Leased {
+        let mut of = |verdict| self.outcome(Outcome::of_lease(location, verdict));
+        Leased { pass: of(Verdict::Pass), drop: of(Verdict::Drop) }
+    }
+
     fn push(&mut self, step: Step, rule: Option<usize>) {
         self.steps.push(step);
         self.rules.push(rule);
@@ -175,9 +181,15 @@ impl<'a> Planner<'a> {
             verdict: Some(verdict),
             rule: Some(rule.name.clone()),
             observed: above.to_vec(),
+            lease: false,
         };
-        let observed =
-            Outcome { location, verdict: None, rule: None, observed: vec![(rule.name.clone(), verdict)] };
+        let observed = Outcome {
+            location,
+            verdict: None,
+            rule: None,
+            observed: vec![(rule.name.clone(), verdict)],
+            lease: false,
+        };
         let otherwise = match rule.action {
             Action::Limit(_) => Some(Verdict::Pass),
             Action::Reject => Some(Verdict::Drop),
@@ -216,8 +228,13 @@ impl<'a> Planner<'a> {
             (Rest::Local, _) | (_, DefaultVerdict::Pass) => Verdict::Pass,
             (_, DefaultVerdict::Drop) => Verdict::Drop,
         };
-        let decides =
-            |verdict| Outcome { location, verdict: Some(verdict), rule: None, observed: above.clone() };
+        let decides = |verdict| Outcome {
+            location,
+            verdict: Some(verdict),
+            rule: None,
+            observed: above.clone(),
+            lease: false,
+        };
         let slot = self.outcome(decides(verdict));
         let connected = if verdict == Verdict::Drop { self.outcome(decides(Verdict::Pass)) } else { 0 };
         Step { slot, connected, verdict: verdict as u8, dscp: DSCP_KEEP, ..Step::default() }

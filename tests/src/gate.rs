@@ -39,7 +39,7 @@ pub struct Setup {
     pub interfaces: Vec<String>,
     /// `mode`: `auto`, `native` or `generic`.
     pub mode: String,
-    /// More lines for `[control]`, behind `socket` and `pins`.
+    /// More lines for `[control]`, behind `socket`, `pins` and `state`.
     pub control: String,
     /// Everything else: tables only (`[policy]`, `[geoip]`, `[[rule]]`, …), no bare keys.
     pub policy: String,
@@ -227,6 +227,11 @@ impl<'lab> Gate<'lab> {
         self.directory.path()
     }
 
+    /// The directory of what outlives the machine's restart.
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
     /// The directory of pins.
     pub fn pins(&self) -> &Path {
         &self.pins
@@ -304,10 +309,11 @@ impl<'lab> Gate<'lab> {
         let interfaces: Vec<_> = interfaces.iter().map(|name| format!("{name:?}")).collect();
         format!(
             "interfaces = [{}]\nmode = {mode:?}\n\n[metrics]\nlisten = \"127.0.0.1:{METRICS_PORT}\"\n\n\
-             [control]\nsocket = {:?}\npins = {:?}\n{control}\n\n{policy}\n",
+             [control]\nsocket = {:?}\npins = {:?}\nstate = {:?}\n{control}\n\n{policy}\n",
             interfaces.join(", "),
             self.directory.path().join("octroi.sock"),
             self.pins,
+            self.state(),
         )
     }
 

@@ -1,6 +1,8 @@
 //! The systemd unit, as systemd's own tools see it.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
+
+use octroi::config::Control;
 
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/octroi.service");
 
@@ -30,4 +32,12 @@ fn systemd_analyze_security_gives_less_than_three() {
     let line = said.lines().find(|line| line.contains("Overall exposure level")).unwrap_or_default();
     let score = line.split(": ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<f64>().ok());
     assert!(score.is_some_and(|score| score < 3.0), "{said}");
+}
+
+#[test]
+fn what_is_kept_by_default_is_in_the_units_own_directory() {
+    let text = fs::read_to_string(UNIT).expect("the unit file");
+    let directory = text.lines().find_map(|line| line.strip_prefix("StateDirectory=")).expect("a line of it");
+    // systemd makes it for the unit's user, and writable in spite of ProtectSystem=strict.
+    assert_eq!(Control::default().state, Path::new("/var/lib").join(directory));
 }

@@ -54,7 +54,7 @@ pub fn reload(args: &ConfigArg) -> Result<(), Failure> {
 /// When a daemon runs that would attach again, or a pin cannot be removed.
 pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
     // The way out has to work with a configuration that does not.
-    let Control { socket, pins } = places(&args.config)?;
+    let Control { socket, pins, .. } = places(&args.config)?;
     match runtime()?.block_on(ask(&socket, Request::Status)) {
         Ok(Reply::Status(status)) => {
             return Err(anyhow::anyhow!(

@@ -134,6 +134,7 @@ fn control(raw: &RawControl, problems: &mut Problems<'_>) -> Control {
     Control {
         socket: absolute(&raw.socket, "control.socket", &standard.socket, problems),
         pins: absolute(&raw.pins, "control.pins", &standard.pins, problems),
+        state: absolute(&raw.state, "control.state", &standard.state, problems),
     }
 }
 

@@ -180,7 +180,7 @@ const REFERENCE: &[Key] = &[
         "control",
         "a table",
         "the defaults below",
-        "where the daemon is reached, and where it keeps its pins",
+        "where the daemon is reached, and where it keeps its pins and leases",
     ),
     optional(
         "control.socket",
@@ -193,6 +193,12 @@ const REFERENCE: &[Key] = &[
         "a string, an absolute path",
         r#""/sys/fs/bpf/octroi""#,
         "the directory on a bpffs for what outlives the daemon",
+    ),
+    optional(
+        "control.state",
+        "a string, an absolute path",
+        r#""/var/lib/octroi""#,
+        "the directory for what outlives a restart of the machine: leases",
     ),
     optional(
         "rule",

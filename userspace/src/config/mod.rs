@@ -122,13 +122,15 @@ pub enum Malformed {
     Pass,
 }
 
-/// `[control]`; both paths are absolute.
+/// `[control]`; all paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
     /// The socket that commands talk to the daemon through; at most 107 bytes.
     pub socket: PathBuf,
     /// The directory on a bpffs for what outlives the daemon.
     pub pins: PathBuf,
+    /// The directory for what outlives a restart of the machine: leases.
+    pub state: PathBuf,
 }
 
 impl Config {
@@ -202,6 +204,9 @@ impl Control {
             if let Some(pins) = place("pins") {
                 control.pins = pins;
             }
+            if let Some(state) = place("state") {
+                control.state = state;
+            }
         }
         Ok(control)
     }
@@ -209,7 +214,11 @@ impl Control {
 
 impl Default for Control {
     fn default() -> Self {
-        Self { socket: "/run/octroi/octroi.sock".into(), pins: "/sys/fs/bpf/octroi".into() }
+        Self {
+            socket: "/run/octroi/octroi.sock".into(),
+            pins: "/sys/fs/bpf/octroi".into(),
+            state: "/var/lib/octroi".into(),
+        }
     }
 }
 

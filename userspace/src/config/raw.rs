@@ -39,6 +39,7 @@ pub(super) struct RawPolicy {
 pub(super) struct RawControl {
     pub(super) socket: Field<String>,
     pub(super) pins: Field<String>,
+    pub(super) state: Field<String>,
 }
 
 /// One `[[rule]]`.
@@ -107,6 +108,7 @@ impl RawConfig {
             control: RawControl {
                 socket: control.string("socket", problems),
                 pins: control.string("pins", problems),
+                state: control.string("state", problems),
             },
             rules: (1..)
                 .zip(rules)

@@ -405,6 +405,7 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
         (old.metrics != new.metrics, "[metrics] listen"),
         (old.control.socket != new.control.socket, "[control] socket"),
         (old.control.pins != new.control.pins, "[control] pins"),
+        (old.control.state != new.control.state, "[control] state"),
         (old.mode != new.mode, "mode, for interfaces that are filtered already"),
     ];
     let changed = changed.into_iter().filter(|(changed, _)| *changed);

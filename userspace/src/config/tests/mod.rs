@@ -76,7 +76,11 @@ fn interfaces_alone_give_the_defaults() {
                 malformed: Malformed::Drop
             },
             metrics: Some("127.0.0.1:9462".parse().expect("an address")),
-            control: Control { socket: "/run/octroi/octroi.sock".into(), pins: "/sys/fs/bpf/octroi".into() },
+            control: Control {
+                socket: "/run/octroi/octroi.sock".into(),
+                pins: "/sys/fs/bpf/octroi".into(),
+                state: "/var/lib/octroi".into(),
+            },
             rules: Vec::new(),
         }
     );
@@ -101,6 +105,7 @@ fn every_setting_is_read() {
         [control]
         socket = "/tmp/o.sock"
         pins = "/sys/fs/bpf/other"
+        state = "/srv/octroi"
         "#,
     )
     .expect("a valid configuration");
@@ -115,7 +120,14 @@ fn every_setting_is_read() {
         Defaults { default: DefaultVerdict::Drop, local: Local::Rules, malformed: Malformed::Pass }
     );
     assert_eq!(config.metrics, Some("[::1]:9000".parse().expect("an address")));
-    assert_eq!(config.control, Control { socket: "/tmp/o.sock".into(), pins: "/sys/fs/bpf/other".into() });
+    assert_eq!(
+        config.control,
+        Control {
+            socket: "/tmp/o.sock".into(),
+            pins: "/sys/fs/bpf/other".into(),
+            state: "/srv/octroi".into()
+        }
+    );
     assert_eq!(accepted("mode = \"generic\"\nmetrics.listen = \"\"").metrics, None);
 }
 

@@ -180,6 +180,10 @@ fn paths_and_addresses_are_checked() {
         ),
         ("control.pins = \"\"", "control.pins \"\" is not an absolute path, such as /sys/fs/bpf/octroi"),
         (
+            "control.state = \"state\"",
+            "control.state \"state\" is not an absolute path, such as /var/lib/octroi",
+        ),
+        (
             &format!("control.socket = {socket:?}"),
             "control.socket has 108 bytes; a socket's path has at most 107",
         ),

@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod dataplane;
 mod failure;
 pub mod geoip;
+pub mod lease;
 pub mod lint;
 pub mod metrics;
 pub mod policy;

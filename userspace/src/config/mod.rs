@@ -30,6 +30,8 @@ pub use error::{ConfigErrors, Problem};
 pub use interface::{InterfacePattern, PatternError};
 pub use key::{Key, reference};
 pub use limit::{Limit, Per};
+pub use network::NetworkError;
+pub(crate) use network::parse as parse_network;
 pub use place::{Place, PlaceSet};
 pub use rule::Rule;
 pub use service::Services;

@@ -6,13 +6,22 @@ use ipnetwork::IpNetwork;
 
 /// Why a text is no network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NetworkError {
+pub enum NetworkError {
+    /// Neither an address nor a network.
     #[error("is not an IPv4 or IPv6 address, or network such as 192.0.2.0/24 or 2001:db8::/32")]
     Address,
+    /// An address, and no length of a prefix behind it.
     #[error("has the prefix length {length:?}; expected a number from 0 to {longest}")]
-    Length { length: String, longest: u8 },
+    Length {
+        /// What was typed in its place.
+        length: String,
+        /// The bits of an address.
+        longest: u8,
+    },
+    /// An address in a network, in place of the network.
     #[error("has bits set after its prefix length; the network is {0}")]
     HostBits(IpNetwork),
+    /// An IPv4 network as IPv6 sockets have it.
     #[error("is IPv4-mapped, and packets carry IPv4 addresses as IPv4; write {0}")]
     Mapped(String),
 }

@@ -1,0 +1,148 @@
+//! Where leases are kept over restarts of the daemon: one JSON file, replaced whole.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Lease, Leases};
+
+/// Why leases could not be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be read.
+    #[error("read the leases in {}: {error}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The file is there, and says something else.
+    #[error("read the leases in {}: {error}", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and in which line.
+        error: serde_json::Error,
+    },
+    /// The file cannot be written.
+    #[error(
+        "keep the leases in {}: {error}; it has to be writable for the user that octroi runs as ([control] state names the \
+         directory)",
+        path.display()
+    )]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// The file's contents.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept<L> {
+    leases: L,
+}
+
+/// The file in the directory for state.
+#[derive(Clone, Debug)]
+pub struct Store {
+    path: PathBuf,
+}
+
+impl Store {
+    /// The one in that directory, which need not be there.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        Self { path: directory.join("leases.json") }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The leases in the file that are not over at `now`, in nanoseconds since the Unix epoch; none where there is no file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is broken.
+    pub fn read(&self, now: u64) -> Result<Leases, StoreError> {
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Leases::default()),
+            Err(error) => return Err(StoreError::Read { path: self.path.clone(), error }),
+        };
+        let kept: Kept<Vec<Lease>> = serde_json::from_slice(&text)
+            .map_err(|error| StoreError::Broken { path: self.path.clone(), error })?;
+        Ok(kept.leases.into_iter().filter(|lease| !lease.is_over(now)).collect())
+    }
+
+    /// Moves the file out of the way, so that the next change does not overwrite it; where it is then.
+    ///
+    /// # Errors
+    /// When it stays where it is.
+    pub fn set_aside(&self) -> io::Result<PathBuf> {
+        let aside = self.path.with_extension("json.broken");
+        fs::rename(&self.path, &aside).map(|()| aside)
+    }
+
+    /// Writes these leases to disk, beside the file that holds until [`Prepared::commit`].
+    ///
+    /// # Errors
+    /// When they cannot be written; the file is then as it was.
+    pub fn prepare(&self, leases: &Leases) -> Result<Prepared, StoreError> {
+        let prepared = Prepared { new: self.path.with_extension("json.new"), path: self.path.clone() };
+        prepared.write(leases).map_err(|error| StoreError::Write { path: self.path.clone(), error })?;
+        Ok(prepared)
+    }
+}
+
+/// Leases on disk that are not kept yet.
+#[derive(Debug)]
+pub struct Prepared {
+    new: PathBuf,
+    path: PathBuf,
+}
+
+impl Prepared {
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
+    fn write(&self, leases: &Leases) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(self.directory())?;
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&self.new)?;
+        // One that was there has the mode that it had.
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        let mut text = serde_json::to_vec_pretty(&Kept { leases: leases.iter().collect::<Vec<_>>() })?;
+        text.push(b'\n');
+        file.write_all(&text)?;
+        file.sync_all()
+    }
+
+    /// Puts them in the file's place, whole, also where the power fails.
+    ///
+    /// # Errors
+    /// When that fails; the file may be the old one or the new one then, but no mixture.
+    pub fn commit(self) -> Result<(), StoreError> {
+        let renamed = fs::rename(&self.new, &self.path);
+        let synced = renamed.and_then(|()| File::open(self.directory())?.sync_all());
+        synced.map_err(|error| StoreError::Write { path: self.path.clone(), error })
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // Gone where it was put in the file's place.
+        let _ = fs::remove_file(&self.new);
+    }
+}

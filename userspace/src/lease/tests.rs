@@ -1,0 +1,152 @@
+//! What leases are read as, which covers an address, and what is on disk.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use super::{
+    store::{Store, StoreError},
+    *,
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn lease(prefix: &str, action: Action, until: u64) -> Lease {
+    let prefix = prefix.parse().expect("a prefix");
+    Lease { prefix, action, since: 1, until, reason: None }
+}
+
+/// What covers an address at time 100, by prefix.
+fn covering(leases: &[Lease], address: &str) -> Option<String> {
+    let leases: Leases = leases.iter().cloned().collect();
+    let address = address.parse().expect("an address");
+    leases.covering(address, 100).map(|lease| lease.prefix.to_string())
+}
+
+#[test]
+fn times_to_live_are_durations_from_a_second_to_a_year() {
+    let read = |text: &str| text.parse().map(Ttl::nanoseconds);
+    for (text, seconds) in [
+        ("1s", 1),
+        ("90s", 90),
+        ("30m", 1800),
+        ("2h", 7200),
+        ("7d", 604_800),
+        ("1d 12h", 129_600),
+        ("2w", 1_209_600),
+        ("365d", 31_536_000),
+    ] {
+        assert_eq!(read(text), Ok(seconds * SECOND), "{text}");
+    }
+    assert_eq!(read("1500ms"), Ok(SECOND * 3 / 2));
+    for (text, words) in [
+        ("2", "has no unit; for hours, write 2h"),
+        ("", "is not a duration; expected a duration such as 90s, 30m, 2h or 7d, from 1s to 365d"),
+        ("soon", "is not a duration"),
+        ("1mo", "is in months or years, which have no fixed length"),
+        ("1y", "is in months or years"),
+        ("999ms", "is shorter than a second"),
+        ("0s", "is shorter than a second"),
+        ("-2h", "is shorter than a second"),
+        ("366d", "is longer than a year"),
+        ("8760h 1s", "is longer than a year"),
+        ("99999999d", "is not a duration"),
+    ] {
+        let refused = read(text).expect_err(text);
+        assert!(refused.contains(words), "{text}: {refused}");
+    }
+}
+
+#[test]
+fn the_longest_prefix_that_is_not_over_covers() {
+    let leases = [
+        lease("1.0.0.0/8", Action::Pass, 200),
+        lease("1.0.1.0/24", Action::Drop, 100),
+        lease("1.0.2.0/24", Action::Drop, 101),
+        lease("2001:db8::/32", Action::Drop, 200),
+        lease("2001:db8::1", Action::Pass, 200),
+    ];
+    for (address, prefix) in [
+        ("1.0.1.1", Some("1.0.0.0/8")),
+        ("1.0.2.255", Some("1.0.2.0/24")),
+        ("2.0.0.0", None),
+        ("2001:db8::1", Some("2001:db8::1/128")),
+        ("2001:db8::2", Some("2001:db8::/32")),
+        ("::1", None),
+    ] {
+        assert_eq!(covering(&leases, address).as_deref(), prefix, "{address}");
+    }
+    assert_eq!(covering(&[lease("0.0.0.0/0", Action::Drop, 101)], "9.9.9.9").as_deref(), Some("0.0.0.0/0"));
+    assert_eq!(covering(&[lease("0.0.0.0/0", Action::Drop, 101)], "::"), None, "the other family's");
+}
+
+#[test]
+fn a_prefix_has_one_lease_and_leases_end_one_by_one() {
+    let mut leases = Leases::default();
+    assert_eq!(leases.insert(lease("1.0.0.0/8", Action::Pass, 200)), None);
+    let replaced = leases.insert(lease("1.0.0.0/8", Action::Drop, 300));
+    assert_eq!(replaced, Some(lease("1.0.0.0/8", Action::Pass, 200)));
+    leases.insert(lease("2.0.0.0/8", Action::Drop, 250));
+    assert_eq!((leases.len(), leases.next_end()), (2, Some(250)));
+    let over = |at| leases.over(at).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!([over(249), over(250)], [vec![], vec!["2.0.0.0/8".to_owned()]]);
+    assert_eq!(over(300).len(), 2);
+    assert_eq!(Leases::default().next_end(), None);
+}
+
+#[test]
+fn what_is_kept_is_read_again_but_what_is_over() {
+    let folder = tempfile::tempdir().expect("make a temporary directory");
+    let store = Store::new(&folder.path().join("state"));
+    assert_eq!(store.read(0).expect("no file is no lease"), Leases::default());
+
+    let mut leases: Leases = [
+        lease("1.0.0.0/8", Action::Pass, 1_700_000_000_123_456_789),
+        lease("::/0", Action::Drop, 5 * SECOND),
+    ]
+    .into_iter()
+    .collect();
+    leases.insert(Lease { reason: Some("ticket 7".into()), ..lease("1.2.3.4", Action::Drop, 6 * SECOND) });
+    store.prepare(&leases).expect("written").commit().expect("kept");
+    assert_eq!(store.read(0).expect("read"), leases);
+    let mode = |path: &std::path::Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!((mode(store.path()), mode(&folder.path().join("state"))), (0o600, 0o700));
+    leases.remove("::/0".parse().expect("a prefix"));
+    assert_eq!(store.read(5 * SECOND).expect("read"), leases);
+
+    let names = || fs::read_dir(folder.path().join("state")).expect("a directory of ours").count();
+    assert_eq!(names(), 1);
+    // Dropped, as where the kernel refuses the change.
+    drop(store.prepare(&Leases::default()).expect("written"));
+    assert_eq!((store.read(5 * SECOND).expect("read"), names()), (leases, 1));
+}
+
+#[test]
+fn a_broken_file_is_named_with_the_place_and_can_be_moved_aside() {
+    let folder = tempfile::tempdir().expect("make a temporary directory");
+    let store = Store::new(folder.path());
+    let one =
+        |rest: &str| format!("{{\"leases\":[\n{{\"prefix\":\"1.0.0.0/8\",\"action\":\"pass\",{rest}}}]}}");
+    let times = "\"since\":\"2026-01-01T00:00:00Z\",\"until\":\"2126-01-01T00:00:00Z\"";
+    for (text, words) in [
+        (String::new(), "EOF while parsing"),
+        ("{}".into(), "missing field `leases`"),
+        ("{\"leases\":[],\"more\":1}".into(), "unknown field `more`"),
+        (one(times)[..60].into(), "line 2 column"),
+        (one("\"since\":\"2026-01-01\",\"until\":\"2126-01-01T00:00:00Z\""), "\"2026-01-01\": not a time"),
+        (one(times).replace("pass", "tag"), "unknown variant `tag`"),
+        (
+            one(times).replace("1.0.0.0/8", "1.0.0.1/8"),
+            "prefix \"1.0.0.1/8\" has bits set after its prefix length",
+        ),
+    ] {
+        fs::write(store.path(), &text).expect("write into a directory of ours");
+        let error = store.read(0).expect_err(&text);
+        assert!(matches!(error, StoreError::Broken { .. }), "{error:?}");
+        let error = error.to_string();
+        assert!(error.contains(words) && error.contains("leases.json"), "{text}: {error}");
+    }
+    fs::write(store.path(), one(times)).expect("write into a directory of ours");
+    assert_eq!(store.read(0).expect("valid").len(), 1);
+    let aside = store.set_aside().expect("moved");
+    assert_eq!(aside, folder.path().join("leases.json.broken"));
+    assert_eq!(store.read(0).expect("no file is no lease"), Leases::default());
+}

@@ -8,7 +8,7 @@ use octroi::{
     commands::{
         check,
         cli::{Cli, Command, RunArgs},
-        explain, replay, running,
+        explain, lease, replay, running,
     },
     daemon,
     dataplane::ProgramOptions,
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Status(args) => running::status(&args),
         Command::Reload(args) => running::reload(&args),
+        Command::Lease(command) => lease::run(&command),
         Command::Detach(args) => running::detach(&args),
     };
     match result {

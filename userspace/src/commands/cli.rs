@@ -4,7 +4,11 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{policy::walk::Purpose, time};
+use crate::{
+    lease::{Action, Prefix, Ttl},
+    policy::walk::Purpose,
+    time,
+};
 
 /// Drops, tags or passes packets at a network interface by the country and network they come from.
 #[derive(Parser, Debug)]
@@ -34,6 +38,9 @@ pub enum Command {
     Status(ReadArgs),
     /// Make the running daemon read configuration and databases again, without a gap.
     Reload(ConfigArg),
+    /// Temporary exceptions and bans, which come before the rules and end by themselves, daemon or not.
+    #[command(subcommand)]
+    Lease(LeaseCommand),
     /// Remove octroi's programs and pins, also when no daemon runs.
     Detach(DetachArgs),
 }
@@ -176,6 +183,46 @@ pub enum EngineKind {
     Kernel,
     /// The same code in user space.
     Host,
+}
+
+/// What to do with leases.
+#[derive(Subcommand, Debug)]
+pub enum LeaseCommand {
+    /// Let a prefix in, or keep it out, for a while. Where it has a lease already, this one takes its place.
+    Add(AddLeaseArgs),
+    /// List the leases that are not over; without a daemon, those that it keeps.
+    List(ReadArgs),
+    /// End a lease now.
+    Remove(RemoveLeaseArgs),
+}
+
+/// Arguments of `lease add`.
+#[derive(Args, Debug)]
+pub struct AddLeaseArgs {
+    /// Which sources: an address or a prefix, such as 192.0.2.0/24. The longest prefix counts.
+    pub prefix: Prefix,
+    /// What becomes of their packets, those of existing connections included.
+    #[arg(long)]
+    pub action: Action,
+    /// For how long, such as 90s, 30m, 2h or 7d; at most 365d.
+    #[arg(long)]
+    pub ttl: Ttl,
+    /// Why, for people.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArg,
+}
+
+/// Arguments of `lease remove`.
+#[derive(Args, Debug)]
+pub struct RemoveLeaseArgs {
+    /// The prefix that the lease was added for.
+    pub prefix: Prefix,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArg,
 }
 
 /// Arguments of `detach`.

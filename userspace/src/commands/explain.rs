@@ -238,6 +238,6 @@ fn text(explanation: &Explanation) -> String {
     for database in &explanation.databases {
         line("database", &format!("{:<9} {}, built {}", database.kind, database.path, database.built));
     }
-    line("verdict", &format!("{}: {}", explanation.verdict, explanation.because));
+    line("verdict", &format!("{}: {}", explanation.verdict, shown(&explanation.because)));
     text
 }

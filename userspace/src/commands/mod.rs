@@ -4,6 +4,7 @@ mod capture;
 pub mod check;
 pub mod cli;
 pub mod explain;
+pub mod lease;
 pub mod replay;
 pub mod running;
 

@@ -78,7 +78,7 @@ pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
 }
 
 /// Where the daemon is that runs with this configuration. Without a file, the usual places.
-fn places(config: &ConfigArg) -> anyhow::Result<Control> {
+pub(super) fn places(config: &ConfigArg) -> anyhow::Result<Control> {
     let path = &config.config;
     match Control::despite_errors(path) {
         Ok(control) => Ok(control),
@@ -93,9 +93,14 @@ fn places(config: &ConfigArg) -> anyhow::Result<Control> {
 }
 
 pub(super) fn request(config: &ConfigArg, request: Request) -> Result<Reply, Failure> {
+    Ok(ask_daemon(config, request)?.map_err(anyhow::Error::from)?)
+}
+
+/// The daemon's answer, or why there was none.
+pub(super) fn ask_daemon(config: &ConfigArg, request: Request) -> anyhow::Result<Result<Reply, AskError>> {
     // A broken file must not keep the operator from the running daemon, which tells what is wrong with it.
     let Control { socket, .. } = places(config)?;
-    Ok(runtime()?.block_on(ask(&socket, request)).map_err(anyhow::Error::from)?)
+    Ok(runtime()?.block_on(ask(&socket, request)))
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -131,6 +136,7 @@ fn text(status: &Status) -> String {
         let counts = format!("{} packets, {} bytes{next}", rule.packets, rule.bytes);
         line("rule", format!("{:<24} {:<5} {:<8} {counts}{note}", rule.name, rule.action, rule.stage));
     }
+    line("leases", status.leases.to_string());
     for database in &status.databases {
         let days = (crate::time::now() - database.built_seconds) / 86_400;
         line(

@@ -20,6 +20,7 @@ use tokio::{
 use super::{Event, engine::Engine, status::Status};
 use crate::{
     Failure,
+    lease::{Action, Lease, Prefix, Ttl},
     policy::{
         explain::{Brief, Explanation},
         walk::Question,
@@ -48,6 +49,24 @@ pub enum Request {
         /// What is asked about them.
         question: Question,
     },
+    /// `octroi lease add`.
+    AddLease {
+        /// The sources that it is about.
+        prefix: Prefix,
+        /// What it says.
+        action: Action,
+        /// How long it holds.
+        ttl: Ttl,
+        /// Why, for people.
+        reason: Option<String>,
+    },
+    /// `octroi lease remove`.
+    RemoveLease {
+        /// The lease's prefix.
+        prefix: Prefix,
+    },
+    /// `octroi lease list`.
+    Leases,
 }
 
 /// What is answered.
@@ -70,6 +89,23 @@ pub enum Reply {
     ExplainedBriefly {
         /// One for each address, in their order.
         briefs: Vec<Brief>,
+    },
+    /// To [`Request::AddLease`]: it holds, and is kept.
+    LeaseAdded {
+        /// The lease.
+        lease: Lease,
+        /// The one of the same prefix that it replaced.
+        replaced: Option<Lease>,
+    },
+    /// To [`Request::RemoveLease`]: it holds no more.
+    LeaseRemoved {
+        /// What there was.
+        lease: Lease,
+    },
+    /// To [`Request::Leases`].
+    Leases {
+        /// Those that are not over.
+        leases: Vec<Lease>,
     },
     /// It could not be done.
     Failed {
@@ -187,15 +223,35 @@ async fn answer(mut stream: UnixStream, engine: Arc<Engine>, events: mpsc::Sende
             }
         }
         Ok(Request::Explain { addresses, question }) => {
-            let explain =
-                move || engine.explain(&addresses, question, |explainer, one| explainer.explain(one));
+            let explain = move || {
+                engine.explain(&addresses, question, |explainer, one, lease| {
+                    explainer.explain_under(one, lease)
+                })
+            };
             let result = tokio::task::spawn_blocking(explain).await.map_err(io::Error::other)?;
             Reply::new(result, |explanations| Reply::Explained { explanations })
         }
         Ok(Request::ExplainBriefly { addresses, question }) => {
-            let explain = move || engine.explain(&addresses, question, |explainer, one| explainer.brief(one));
+            let explain = move || {
+                engine
+                    .explain(&addresses, question, |explainer, one, lease| explainer.brief_under(one, lease))
+            };
             let result = tokio::task::spawn_blocking(explain).await.map_err(io::Error::other)?;
             Reply::new(result, |briefs| Reply::ExplainedBriefly { briefs })
+        }
+        Ok(Request::AddLease { prefix, action, ttl, reason }) => {
+            let add = move || engine.add_lease(prefix, action, ttl, reason);
+            let result = tokio::task::spawn_blocking(add).await.map_err(io::Error::other)?;
+            Reply::new(result, |(lease, replaced)| Reply::LeaseAdded { lease, replaced })
+        }
+        Ok(Request::RemoveLease { prefix }) => {
+            let remove = move || engine.remove_lease(prefix);
+            let result = tokio::task::spawn_blocking(remove).await.map_err(io::Error::other)?;
+            Reply::new(result, |lease| Reply::LeaseRemoved { lease })
+        }
+        Ok(Request::Leases) => {
+            let leases = tokio::task::spawn_blocking(move || engine.leases());
+            Reply::Leases { leases: leases.await.map_err(io::Error::other)? }
         }
         Err(error) => failed(format!("not understood: {error}")),
     };
@@ -250,7 +306,13 @@ pub async fn ask(path: &Path, request: Request) -> Result<Reply, AskError> {
     // A reload of large databases on a slow machine takes a while.
     let patience = match request {
         Request::Status => PATIENCE,
-        Request::Reload | Request::Explain { .. } | Request::ExplainBriefly { .. } => 24 * PATIENCE,
+        // Changes to leases and explanations wait for it.
+        Request::Reload
+        | Request::Explain { .. }
+        | Request::ExplainBriefly { .. }
+        | Request::AddLease { .. }
+        | Request::RemoveLease { .. }
+        | Request::Leases => 24 * PATIENCE,
     };
     let absent = |error: io::Error| AskError::Absent { path: path.into(), error };
     let connect = timeout(PATIENCE, UnixStream::connect(path)).await;

@@ -8,6 +8,7 @@ use std::{
 use octroi_abi::Counter;
 
 use super::{
+    leases::restore,
     memory,
     status::{self, DatabaseStatus, InterfaceStatus, LastReload, Reloads, RuleStatus, Status, Tables},
 };
@@ -21,6 +22,7 @@ use crate::{
         interfaces,
     },
     geoip::{Database, PerFamily},
+    lease::{Leases, store::Store},
     metrics::{Totals, render},
     policy::{
         Originals,
@@ -38,6 +40,8 @@ pub struct Engine {
     live: Mutex<Live>,
     /// Held while the live generation is explained: its databases are in memory once at most.
     pub(super) explaining: Mutex<()>,
+    /// Where leases are kept; held by whoever changes them, and locked before `live`.
+    pub(super) store: Mutex<Store>,
 }
 
 /// What belongs to the live generation.
@@ -49,6 +53,8 @@ pub(super) struct Live {
     /// Where the databases were read from.
     pub(super) originals: Arc<Originals>,
     pub(super) dataplane: Dataplane,
+    /// Those that are in the kernel.
+    pub(super) leases: Leases,
     pub(super) slots: Slots,
     outcomes: Vec<Outcome>,
     classes: usize,
@@ -110,7 +116,8 @@ impl Engine {
         let mut slots = Slots::new();
         candidate.compilation.assign(&mut slots, &[], |_| Counter::default()).map_err(Failure::config)?;
         let pins = Pins::open(&candidate.config.control.pins)?;
-        let dataplane = Dataplane::load(pins, &candidate.compilation.compiled, options)?;
+        let mut dataplane = Dataplane::load(pins, &candidate.compilation.compiled, options)?;
+        let (store, leases) = restore(&candidate.config.control.state, &mut dataplane);
         let path = candidate.config.path.clone();
         let config = Arc::new(candidate.config);
         let mut live = Live {
@@ -118,6 +125,7 @@ impl Engine {
             config,
             originals: Arc::new(candidate.originals),
             dataplane,
+            leases,
             slots,
             outcomes: candidate.compilation.outcomes,
             classes: candidate.compilation.compiled.classes.len(),
@@ -143,7 +151,7 @@ impl Engine {
         for warning in candidate.warnings.into_iter().chain(live.missing()) {
             tracing::warn!("{warning}");
         }
-        Ok(Self { path, live: Mutex::new(live), explaining: Mutex::new(()) })
+        Ok(Self { path, live: Mutex::new(live), explaining: Mutex::new(()), store: Mutex::new(store) })
     }
 
     /// Reads configuration and databases again, compiles them beside the running generation, and steps to the new one.
@@ -359,6 +367,7 @@ impl Live {
             generation: self.generation,
             interfaces: filtered.chain(unfiltered).collect(),
             rules: rules.collect(),
+            leases: self.leases.len(),
             tables: self.tables,
             classes: self.classes,
             databases: self.databases.clone(),

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     Failure,
+    lease::Lease,
     policy::{
         explain::Explainer,
         slots::Outcome,
@@ -37,7 +38,7 @@ impl Engine {
         &self,
         addresses: &[IpAddr],
         question: Question,
-        explain: impl Fn(&Explainer<'_>, IpAddr) -> T,
+        explain: impl Fn(&Explainer<'_>, IpAddr, Option<&Lease>) -> T,
     ) -> Result<Vec<T>, Failure> {
         // Whoever panicked with the lock held left nothing behind it.
         let _alone = self.explaining.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,7 +57,7 @@ impl Engine {
         &self,
         addresses: &[IpAddr],
         question: Question,
-        explain: impl Fn(&Explainer<'_>, IpAddr) -> T,
+        explain: impl Fn(&Explainer<'_>, IpAddr, Option<&Lease>) -> T,
     ) -> Result<Option<Vec<T>>, Failure> {
         let (config, originals, generation) = {
             let live = self.live();
@@ -88,7 +89,7 @@ impl Engine {
         let mut answers = Vec::with_capacity(addresses.len());
         for &address in addresses {
             live.compare(&explainer, address)?;
-            answers.push(explain(&explainer, address));
+            answers.push(explain(&explainer, address, live.leases.covering(address, question.at)));
         }
         Ok(Some(answers))
     }
@@ -106,12 +107,16 @@ impl Live {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let expected = explainer.outcome(source, probe());
+            let by_policy = explainer.outcome(source, probe());
+            let expected = match self.leases.covering(source, time::now_ns()) {
+                Some(lease) => Outcome::of_lease(by_policy.location, lease.action.verdict()),
+                None => by_policy,
+            };
             let held = self.held(source)?;
             if *held == expected {
                 return Ok(());
             }
-            // A rule may have taken hold, or ended, in between.
+            // A rule may have taken hold, or ended, in between; a lease, too.
             if attempt == ATTEMPTS {
                 return Err(anyhow::anyhow!(
                     "explain {source} by the live generation {generation}: the kernel holds {}, and configuration and \
@@ -144,7 +149,11 @@ impl Live {
 }
 
 fn spell(outcome: &Outcome) -> String {
-    let rule = outcome.rule.as_ref().map_or_else(|| "no rule".into(), |rule| format!("rule \"{rule}\""));
+    let rule = match &outcome.rule {
+        _ if outcome.lease => "a lease".into(),
+        Some(rule) => format!("rule \"{rule}\""),
+        None => "no rule".into(),
+    };
     let observed: Vec<&str> = outcome.observed.iter().map(|(rule, _)| rule.as_str()).collect();
     let observed =
         if observed.is_empty() { String::new() } else { format!(", observed by {}", observed.join(", ")) };

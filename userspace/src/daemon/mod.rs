@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod engine;
+mod leases;
 mod live;
 pub mod memory;
 mod service;
@@ -83,9 +84,11 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
     tracing::info!("ready in {:.2} s: {}", started.elapsed().as_secs_f64(), engine.summary());
 
     loop {
+        engine.end_leases();
         // The kernel tells of most changes; not of a program that somebody detached, nor when an interface that took none
         // would take one.
-        let event = timeout(LOOK_AGAIN, queue.recv()).await.unwrap_or(Some(Event::Interfaces));
+        let patience = engine.until_lease_ends().map_or(LOOK_AGAIN, |end| end.min(LOOK_AGAIN));
+        let event = timeout(patience, queue.recv()).await.unwrap_or(Some(Event::Interfaces));
         let Some(event) = event else { break };
         match event {
             Event::Reload(answer) => {

@@ -17,6 +17,8 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// The rules, in their order.
     pub rules: Vec<RuleStatus>,
+    /// How many leases there are.
+    pub leases: usize,
     /// Networks and bytes of the live tables.
     pub tables: Tables,
     /// How many classes the policy tells apart.

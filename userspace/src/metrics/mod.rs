@@ -22,6 +22,8 @@ pub struct Totals {
     pub sources: BTreeMap<(String, &'static str, &'static str), Counter>,
     /// By rule and verdict, or `would_` and the verdict.
     pub rules: BTreeMap<(String, &'static str), Counter>,
+    /// Those of the sources that leases decided about, by verdict.
+    pub leases: BTreeMap<&'static str, Counter>,
 }
 
 /// The word for what an observing rule would have done.
@@ -55,6 +57,9 @@ impl Totals {
             if let Some(verdict) = outcome.verdict {
                 let key = (outcome.location.to_string(), family, verdict.as_str());
                 add(self.sources.entry(key).or_default(), count);
+                if outcome.lease {
+                    add(self.leases.entry(verdict.as_str()).or_default(), count);
+                }
                 if let Some(rule) = &outcome.rule {
                     add(self.rules.entry((rule.clone(), verdict.as_str())).or_default(), count);
                 }
@@ -88,13 +93,16 @@ pub fn render(status: &Status, totals: &Totals, other: &[(&'static str, Counter)
 
 fn families(status: &Status, totals: &Totals, other: &[(&'static str, Counter)]) -> Vec<MetricFamily> {
     let mut totals = totals.clone();
-    // A rule's first packet must not be lost to increase(): its series is there from the beginning.
+    // A rule's first packet must not be lost to increase(), nor a lease's: the series is there from the beginning.
     for rule in &status.rules {
         let verdict = Verdict::ALL.into_iter().find(|verdict| verdict.as_str() == rule.action);
         if let Some(verdict) = verdict {
             let verdict = if rule.stage == "observe" { would(verdict) } else { verdict.as_str() };
             totals.rules.entry((rule.name.clone(), verdict)).or_default();
         }
+    }
+    for verdict in [Verdict::Pass, Verdict::Drop] {
+        totals.leases.entry(verdict.as_str()).or_default();
     }
     let mut families = traffic(&totals, other);
     families.extend(databases(status));
@@ -191,6 +199,11 @@ fn traffic(totals: &Totals, other: &[(&'static str, Counter)]) -> Vec<MetricFami
             "octroi_rule_bytes_total",
             "Bytes of those packets, Ethernet header included.",
             rules(|c| c.bytes),
+        ),
+        counter(
+            "octroi_lease_packets_total",
+            "Packets that a lease decided; they are among octroi_packets_total.",
+            totals.leases.iter().map(|(verdict, count)| (vec![("verdict", *verdict)], count.packets as f64)),
         ),
         counter(
             "octroi_other_packets_total",

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::{Config, Rule},
     geoip::special::Special,
+    lease::Lease,
 };
 
 /// Why an address meets its verdict.
@@ -136,12 +137,19 @@ impl<'a> Explainer<'a> {
         Ok(Self { config, databases, memberships, v4, v6, asked: asked.collect(), question, walk })
     }
 
-    /// The verdict on an address. An IPv4-mapped IPv6 address is looked at as what it is on the wire: IPv6.
+    /// The verdict on an address, were there no lease. An IPv4-mapped IPv6 address is looked at as what it is on the wire:
+    /// IPv6.
     #[must_use]
     pub fn brief(&self, address: IpAddr) -> Brief {
+        self.brief_under(address, None)
+    }
+
+    /// The verdict on an address under the lease that holds for it.
+    #[must_use]
+    pub fn brief_under(&self, address: IpAddr, lease: Option<&Lease>) -> Brief {
         let (facts, prefix) = self.facts(address);
         let subject = self.subject(&facts);
-        let found = self.find(address, &subject, self.question);
+        let found = self.find(address, &subject, self.question).under(lease);
         Brief {
             address: address.to_string(),
             prefix: prefix.to_string(),
@@ -152,7 +160,7 @@ impl<'a> Explainer<'a> {
         }
     }
 
-    /// What a packet from an address would be counted as.
+    /// What a packet from an address would be counted as, were there no lease.
     #[must_use]
     pub fn outcome(&self, address: IpAddr, question: Question) -> Outcome {
         let (facts, _) = self.facts(address);
@@ -160,14 +168,20 @@ impl<'a> Explainer<'a> {
         self.find(address, &subject, question).outcome
     }
 
-    /// The verdict on an address, and why.
+    /// The verdict on an address, were there no lease, and why.
     #[must_use]
     pub fn explain(&self, address: IpAddr) -> Explanation {
+        self.explain_under(address, None)
+    }
+
+    /// The verdict on an address under the lease that holds for it, and why.
+    #[must_use]
+    pub fn explain_under(&self, address: IpAddr, lease: Option<&Lease>) -> Explanation {
         let (facts, prefix) = self.facts(address);
         let subject = self.subject(&facts);
-        let found = self.find(address, &subject, self.question);
+        let found = self.find(address, &subject, self.question).under(lease);
         let skipped = skips_rules(self.config, &subject);
-        let mut decided = skipped;
+        let mut decided = skipped || lease.is_some();
         let rules = self.config.rules.iter().enumerate().map(|(index, rule)| {
             let mismatch = mismatch(index, rule, &subject).map(|key| reason(key, rule, &subject));
             let mismatch = mismatch.or_else(|| self.question.mismatch(rule, address));
@@ -177,6 +191,7 @@ impl<'a> Explainer<'a> {
                 _ if skipped => "not looked at: local sources pass (policy.local = \"pass\")".to_owned(),
                 Some(reason) => reason,
                 None if decides => self.question.decides(rule),
+                None if lease.is_some() => "matches, but a lease decides".to_owned(),
                 None if decided => "matches, but a rule above decided".to_owned(),
                 None => self.question.observes(rule),
             };
@@ -190,10 +205,11 @@ impl<'a> Explainer<'a> {
             }
         });
         let special = facts.special.is_some();
-        let because = match found.rule {
-            Some(rule) => format!("rule \"{}\"", self.config.rules[rule].name),
-            None if skipped => "local sources pass (policy.local = \"pass\")".into(),
-            None => format!("no rule matches, and policy.default is \"{}\"", found.verdict.as_str()),
+        let because = match (lease, found.rule) {
+            (Some(lease), _) => lease.describe(),
+            (None, Some(rule)) => format!("rule \"{}\"", self.config.rules[rule].name),
+            (None, None) if skipped => "local sources pass (policy.local = \"pass\")".into(),
+            (None, None) => format!("no rule matches, and policy.default is \"{}\"", found.verdict.as_str()),
         };
         Explanation {
             address: address.to_string(),

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     config::{Action, Rule},
+    lease::Lease,
     time,
 };
 
@@ -54,6 +55,15 @@ pub(crate) struct Found {
     pub(crate) outcome: Outcome,
     /// Index of the rule that decides.
     pub(crate) rule: Option<usize>,
+}
+
+impl Found {
+    /// The same under the lease that holds for the packet's source.
+    pub(crate) fn under(self, lease: Option<&Lease>) -> Self {
+        let Some(lease) = lease else { return self };
+        let verdict = lease.action.verdict();
+        Self { verdict, outcome: Outcome::of_lease(self.outcome.location, verdict), rule: None }
+    }
 }
 
 /// Classes and steps of a policy, made where somebody asks for them.

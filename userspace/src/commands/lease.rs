@@ -1,0 +1,138 @@
+//! `octroi lease`: temporary exceptions and bans.
+
+use std::{fmt::Write, io};
+
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use super::{
+    cli::{AddLeaseArgs, ConfigArg, LeaseCommand, ReadArgs, RemoveLeaseArgs},
+    print, print_json,
+    running::{ask_daemon, places, request, unexpected},
+    shown,
+};
+use crate::{
+    Failure,
+    config::Control,
+    daemon::control::{AskError, Reply, Request},
+    lease::{Lease, store::Store},
+    time,
+};
+
+/// Runs the command.
+///
+/// # Errors
+/// When no daemon answers, or it cannot do what was asked; for `list` without a daemon: when the file cannot be read.
+pub fn run(command: &LeaseCommand) -> Result<(), Failure> {
+    match command {
+        LeaseCommand::Add(args) => add(args),
+        LeaseCommand::List(args) => list(args),
+        LeaseCommand::Remove(args) => remove(args),
+    }
+}
+
+fn add(args: &AddLeaseArgs) -> Result<(), Failure> {
+    let AddLeaseArgs { prefix, action, ttl, ref reason, ref config } = *args;
+    match request(config, Request::AddLease { prefix, action, ttl, reason: reason.clone() })? {
+        Reply::LeaseAdded { lease, replaced } => {
+            let replaced = replaced.map(|old| format!("; it replaces {} until {}", word(&old), end(&old)));
+            print(&format!(
+                "added: {} {} until {}{}\n",
+                lease.prefix,
+                word(&lease),
+                end(&lease),
+                replaced.unwrap_or_default()
+            ));
+            Ok(())
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+fn remove(args: &RemoveLeaseArgs) -> Result<(), Failure> {
+    match request(&args.config, Request::RemoveLease { prefix: args.prefix })? {
+        Reply::LeaseRemoved { lease } => {
+            print(&format!("removed: {} {} until {}\n", lease.prefix, word(&lease), end(&lease)));
+            Ok(())
+        }
+        other => Err(unexpected(other)),
+    }
+}
+
+/// What `lease list --json` prints.
+#[derive(Serialize)]
+struct Listed {
+    /// Whether a daemon runs; else these are the leases that are kept.
+    daemon: bool,
+    leases: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    #[serde(flatten)]
+    lease: Lease,
+    /// Until its end.
+    seconds_left: u64,
+}
+
+fn list(args: &ReadArgs) -> Result<(), Failure> {
+    let (leases, kept) = match running(&args.config)? {
+        Some(leases) => (leases, None),
+        None => {
+            let Control { state, .. } = places(&args.config)?;
+            let store = Store::new(&state);
+            let leases = store.read(time::now_ns()).map_err(anyhow::Error::from)?;
+            (leases.iter().cloned().collect(), Some(store))
+        }
+    };
+    if args.json {
+        let line = |lease: Lease| Line { seconds_left: left(&lease), lease };
+        let leases = leases.into_iter().map(line).collect();
+        return Ok(print_json(&Listed { daemon: kept.is_none(), leases })?);
+    }
+    let mut text = String::new();
+    if let Some(store) = kept {
+        text += &format!("no daemon runs; what is kept in {}:\n", store.path().display());
+    }
+    if leases.is_empty() {
+        text += "no leases\n";
+    }
+    for lease in &leases {
+        let left = SignedDuration::from_secs(left(lease).try_into().unwrap_or(i64::MAX));
+        let reason = lease.reason.as_ref().map(|reason| format!("  # {}", shown(reason))).unwrap_or_default();
+        let (prefix, word) = (lease.prefix.to_string(), word(lease));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{prefix:<24} {word:<5} until {} ({left:#} left){reason}", end(lease));
+    }
+    print(&text);
+    Ok(())
+}
+
+/// The running daemon's leases; `None`: none runs.
+fn running(config: &ConfigArg) -> Result<Option<Vec<Lease>>, Failure> {
+    match ask_daemon(config, Request::Leases)? {
+        Ok(Reply::Leases { leases }) => Ok(Some(leases)),
+        Ok(other) => Err(unexpected(other)),
+        // A socket that is not there, or that nobody listens at; another that this user may not ask is one.
+        Err(AskError::Absent { error, .. })
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(anyhow::Error::from(error).into()),
+    }
+}
+
+fn word(lease: &Lease) -> &'static str {
+    lease.action.verdict().as_str()
+}
+
+/// When it ends, to the second.
+fn end(lease: &Lease) -> String {
+    time::text(i64::try_from(lease.until / 1_000_000_000).unwrap_or(i64::MAX))
+}
+
+/// Seconds until its end, the last one whole.
+fn left(lease: &Lease) -> u64 {
+    lease.until.saturating_sub(time::now_ns()).div_ceil(1_000_000_000)
+}

@@ -1,0 +1,159 @@
+//! Leases of the running gate: added and removed in the kernel and on disk, or in neither; ended.
+
+use std::{
+    path::Path,
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::engine::{Engine, Live};
+use crate::{
+    Failure,
+    dataplane::{Dataplane, DataplaneError},
+    lease::{
+        Action, Lease, Leases, Prefix, Ttl,
+        store::{Store, StoreError},
+    },
+    time,
+};
+
+/// Reads what is kept in that directory and puts it into the kernel, before anything is attached. What cannot be read keeps
+/// nobody from closing the gate: the log says so.
+pub(super) fn restore(directory: &Path, dataplane: &mut Dataplane) -> (Store, Leases) {
+    let store = Store::new(directory);
+    let kept = store.read(time::now_ns()).unwrap_or_else(|error| {
+        let next = match store.set_aside() {
+            Ok(aside) => format!(
+                "it is {} now: correct it and move it back while octroi is stopped, or add its leases again with `octroi lease add`",
+                aside.display()
+            ),
+            Err(error) => format!("and it stays there ({error}): the next change to a lease replaces it"),
+        };
+        tracing::error!("{error}; none of its leases holds; {next}");
+        Leases::default()
+    });
+    let mut leases = Leases::default();
+    for lease in kept.iter() {
+        match put(dataplane, lease.prefix, Some(lease)) {
+            Ok(()) => drop(leases.insert(lease.clone())),
+            Err(error) => tracing::error!("{error}; it does not hold"),
+        }
+    }
+    if !leases.is_empty() {
+        tracing::info!("{} leases of {}", leases.len(), store.path().display());
+    }
+    (store, leases)
+}
+
+/// Makes a prefix have that lease in the kernel, or none.
+fn put(dataplane: &mut Dataplane, prefix: Prefix, lease: Option<&Lease>) -> Result<(), DataplaneError> {
+    match lease {
+        Some(lease) => dataplane.set_lease(prefix.network(), lease.action.verdict(), lease.until),
+        None => dataplane.remove_lease(prefix.network()),
+    }
+}
+
+impl Engine {
+    /// Adds a lease that begins now; with it, the one of the same prefix that it replaces.
+    ///
+    /// # Errors
+    /// When it cannot be kept on disk or put into the kernel; then all is as it was.
+    pub fn add_lease(
+        &self,
+        prefix: Prefix,
+        action: Action,
+        ttl: Ttl,
+        reason: Option<String>,
+    ) -> Result<(Lease, Option<Lease>), Failure> {
+        let store = self.store();
+        let since = time::now_ns();
+        let lease = Lease { prefix, action, since, until: since.saturating_add(ttl.nanoseconds()), reason };
+        let replaced = self.change(&store, prefix, Some(&lease))?.filter(|old| !old.is_over(since));
+        tracing::info!(action = lease.action.verdict().as_str(), "added {}", lease.describe());
+        Ok((lease, replaced))
+    }
+
+    /// Removes the lease of a prefix.
+    ///
+    /// # Errors
+    /// When there is none, or its end cannot be kept on disk or put into the kernel; then all is as it was.
+    pub fn remove_lease(&self, prefix: Prefix) -> Result<Lease, Failure> {
+        let store = self.store();
+        if !self.leases().iter().any(|lease| lease.prefix == prefix) {
+            return Err(anyhow::anyhow!(
+                "remove the lease {prefix}: there is none of exactly that prefix; `octroi lease list` shows all there are"
+            )
+            .into());
+        }
+        let removed = self.change(&store, prefix, None)?;
+        let removed =
+            removed.ok_or_else(|| anyhow::anyhow!("remove the lease {prefix}: it has just ended"))?;
+        tracing::info!("removed {}", removed.describe());
+        Ok(removed)
+    }
+
+    /// The leases that are not over.
+    #[must_use]
+    pub fn leases(&self) -> Vec<Lease> {
+        let now = time::now_ns();
+        self.live().leases.iter().filter(|lease| !lease.is_over(now)).cloned().collect()
+    }
+
+    /// Forgets leases that are over. Nobody waits for it: the kernel goes by the time, and whoever reads the file too.
+    pub fn end_leases(&self) {
+        let mut live = self.live();
+        for prefix in live.leases.over(time::now_ns()) {
+            if let Some(lease) = live.leases.remove(prefix) {
+                tracing::info!("ended: {}", lease.describe());
+            }
+            if let Err(error) = put(&mut live.dataplane, prefix, None) {
+                tracing::error!("{error}; it is over nevertheless");
+            }
+        }
+    }
+
+    /// How long until the next lease is over.
+    #[must_use]
+    pub fn until_lease_ends(&self) -> Option<Duration> {
+        let end = self.live().leases.next_end()?;
+        Some(Duration::from_nanos(end.saturating_sub(time::now_ns())))
+    }
+
+    /// Held by whoever changes leases, so that what is on disk is what is in the kernel.
+    fn store(&self) -> MutexGuard<'_, Store> {
+        // Whoever panicked with the lock held left a whole file behind.
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a prefix have that lease or none; the one that it had.
+    ///
+    /// What takes long or is likely to fail, the disk, comes first, and holds up nobody but who changes leases.
+    fn change(&self, store: &Store, prefix: Prefix, lease: Option<&Lease>) -> Result<Option<Lease>, Failure> {
+        let mut wanted = self.live().leases.clone();
+        set(&mut wanted, prefix, lease);
+        let failed = |error: StoreError| Failure::from(anyhow::Error::from(error));
+        let prepared = store.prepare(&wanted).map_err(failed)?;
+        let old = self.live().change(prefix, lease)?;
+        if let Err(error) = prepared.commit() {
+            self.live().change(prefix, old.as_ref())?;
+            return Err(failed(error));
+        }
+        Ok(old)
+    }
+}
+
+impl Live {
+    /// Makes a prefix have that lease or none, in the kernel; the one that it had.
+    fn change(&mut self, prefix: Prefix, lease: Option<&Lease>) -> Result<Option<Lease>, DataplaneError> {
+        put(&mut self.dataplane, prefix, lease)?;
+        Ok(set(&mut self.leases, prefix, lease))
+    }
+}
+
+/// Makes a prefix have that lease or none; the one that it had.
+fn set(leases: &mut Leases, prefix: Prefix, lease: Option<&Lease>) -> Option<Lease> {
+    match lease {
+        Some(lease) => leases.insert(lease.clone()),
+        None => leases.remove(prefix),
+    }
+}

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use octroi::{
     config::Config,
-    dataplane::{Program, ProgramOptions, Shared, bpffs::Scratch, program::TestResult},
+    dataplane::{DataplaneError, Program, ProgramOptions, Shared, bpffs::Scratch, program::TestResult},
+    lease::Prefix,
     policy::{Databases, compile::classify, slots::Slots},
 };
 use octroi_abi::{Counter, Verdict};
@@ -113,6 +114,14 @@ impl Kernel {
     #[must_use]
     pub fn load_alone(compiled: &Compiled) -> Kernel {
         Kernel::load(compiled, ProgramOptions { alone: true, ..ProgramOptions::default() })
+    }
+
+    /// Gives the sources of a prefix a verdict until that time, in nanoseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// When the kernel does not take it.
+    pub fn lease(&mut self, prefix: Prefix, verdict: Verdict, until: u64) -> Result<(), DataplaneError> {
+        self.program.lease(&mut self.shared, prefix.network(), verdict, until)
     }
 
     /// Makes it believe that it is `now`, in nanoseconds since the Unix epoch.

@@ -271,3 +271,23 @@ fn replay_as_root_asks_the_kernel_and_leaves_the_daemons_directory_alone() {
         refused(&gate.octroi(["nobody", "replay", "--engine", "kernel", capture]), &["permission denied"]);
     });
 }
+
+#[test]
+fn the_units_user_keeps_leases_that_root_makes() {
+    on_host(|host, gate, lab| {
+        host.prepare();
+        gate.start_again();
+        gate.octroi(["lease", "add", "1.0.1.1", "--action", "pass", "--ttl", "1h"]).success();
+        assert!(china_arrives(lab));
+        let store = fs::metadata(gate.state().join("leases.json")).expect("it is kept");
+        let daemon = fs::metadata(format!("/proc/{}", gate.pid())).expect("it runs");
+        assert_eq!((store.mode() & 0o777, store.uid()), (0o600, daemon.uid()));
+        gate.kill();
+        host.prepare();
+        gate.start_again();
+        assert!(china_arrives(lab), "it is read again");
+        let refused = gate.octroi(["nobody", "lease", "list"]);
+        assert_eq!(refused.status.code(), Some(1), "{refused}");
+        assert!(refused.stderr.contains("run this as root"), "{refused}");
+    });
+}

@@ -4,9 +4,9 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use octroi_abi::{Class, DSCP_KEEP, Verdict, slot};
+use octroi_abi::{Class, DSCP_KEEP, Leased, Verdict, slot};
 use octroi_gate::{
-    host::Compiled,
+    host::{Circumstances, Compiled},
     judge::Outcome,
     packet::{Fragment, Packet, Parsed, Source, parse},
     reject::{Kind, answer, plan},
@@ -21,6 +21,11 @@ fuzz_target!(|frame: &[u8]| {
         let outcome = policy.judge(frame);
         assert_eq!(outcome, expected(policy, &parsed), "{parsed:?}");
         indifferent(policy, frame, outcome);
+        for lease in [Verdict::Pass, Verdict::Drop] {
+            let under = Circumstances { lease: Some(lease), ..Circumstances::default() };
+            let judged = policy.judge_in(frame, under);
+            assert_eq!(judged.outcome, leased(policy, &parsed, lease), "{parsed:?}");
+        }
     }
     match parsed {
         Parsed::Ip(packet) => {
@@ -52,11 +57,34 @@ static POLICIES: LazyLock<[Compiled; 2]> = LazyLock::new(|| {
         steps: Vec::new(),
         services: Vec::new(),
         limits: Vec::new(),
-        leased: Vec::new(),
+        leased: (0..251).map(leased_at).collect(),
         malformed_passes,
     };
     [policy(false), policy(true)]
 });
+
+/// Where packets of a class are counted that a lease decides about.
+const fn leased_at(class: u32) -> Leased {
+    let first = slot::FIRST_CLASS + 1000 + 4 * class;
+    Leased { pass: first, drop: first + 2 }
+}
+
+/// What a lease makes of what a frame is: of nothing but packets for rules anything else than the policy does.
+fn leased(policy: &Compiled, parsed: &Parsed, verdict: Verdict) -> Outcome {
+    let Parsed::Ip(packet) = parsed else { return expected(policy, parsed) };
+    let (number, family) = class(packet.source);
+    let Leased { pass, drop } = leased_at(number);
+    let slot = family + if verdict == Verdict::Pass { pass } else { drop };
+    Outcome { verdict, slot, mark: 0, dscp: DSCP_KEEP, header: packet.header }
+}
+
+/// The class of a source by these tables, and 0 for IPv4, 1 for IPv6.
+fn class(source: Source) -> (u32, u32) {
+    match source {
+        Source::V4(address) => ((address >> 24) % 251, 0),
+        Source::V6 { high, .. } => ((high >> 56) as u32 % 241, 1),
+    }
+}
 
 /// What the policy says about what a frame is.
 fn expected(policy: &Compiled, parsed: &Parsed) -> Outcome {
@@ -68,10 +96,7 @@ fn expected(policy: &Compiled, parsed: &Parsed) -> Outcome {
         Parsed::Malformed if policy.malformed_passes => without(slot::MALFORMED, Verdict::Pass),
         Parsed::Malformed => without(slot::MALFORMED, Verdict::Drop),
         Parsed::Ip(packet) => {
-            let (number, family) = match packet.source {
-                Source::V4(address) => ((address >> 24) % 251, 0),
-                Source::V6 { high, .. } => ((high >> 56) as u32 % 241, 1),
-            };
+            let (number, family) = class(packet.source);
             let class = policy.class(number);
             Outcome {
                 verdict: Verdict::ALL[usize::from(class.verdict)],

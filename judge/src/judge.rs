@@ -1,8 +1,9 @@
 //! The verdict: rules, read top down.
 
 use crate::{
-    Action, Location, PassOrDrop, Policy, Rule, World,
+    Action, Lease, Location, PassOrDrop, Policy, Rule, World,
     answer::is_answered,
+    lease::leased,
     matching::matches,
     packet::{self, Ip, Packet, Piece, Protocol, TCP},
     stage::{Stage, stage},
@@ -23,7 +24,7 @@ pub enum Verdict {
     Limit,
 }
 
-/// What a verdict depends on beside the policy, the databases and the frame.
+/// What a verdict depends on beside the policy, the databases, the leases and the frame.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Moment {
     /// Nanoseconds since 1970.
@@ -39,8 +40,10 @@ pub struct Moment {
 pub struct Judgement {
     /// What happens.
     pub verdict: Verdict,
-    /// The rule that decided; `None` where the policy decided, or nothing was to be decided.
+    /// The rule that decided; `None` where a lease or the policy decided, or nothing was to be decided.
     pub rule: Option<String>,
+    /// Whether a lease decided.
+    pub leased: bool,
     /// The rules that only observed, in their order, and what each would have done.
     pub observed: Vec<(String, Verdict)>,
     /// Where it comes from; `None` for what has no source for rules.
@@ -53,10 +56,11 @@ pub struct Judgement {
 
 /// Judges a frame.
 #[must_use]
-pub fn judge(policy: &Policy, world: &World, frame: &[u8], moment: &Moment) -> Judgement {
+pub fn judge(policy: &Policy, world: &World, leases: &[Lease], frame: &[u8], moment: &Moment) -> Judgement {
     let mut judgement = Judgement {
         verdict: Verdict::Pass,
         rule: None,
+        leased: false,
         observed: Vec::new(),
         location: None,
         mark: None,
@@ -72,6 +76,11 @@ pub fn judge(policy: &Policy, world: &World, frame: &[u8], moment: &Moment) -> J
     };
     let facts = world.facts(ip.source);
     judgement.location = Some(facts.location);
+    // "Leases come before rules, `policy.default` and `policy.local`, whatever a packet is for."
+    if let Some(action) = leased(leases, ip.source, moment.now) {
+        (judgement.verdict, judgement.leased) = (action.into(), true);
+        return judgement;
+    }
     if facts.location == Location::Local && !policy.local_rules {
         return judgement;
     }

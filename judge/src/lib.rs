@@ -16,12 +16,13 @@
 //! frame.extend([0x08, 0x00]); // IPv4
 //! frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 1, 0, 1, 1, 192, 0, 2, 1]); // from 1.0.1.1
 //! frame.extend([8, 0, 0, 0, 0, 0, 0, 0]); // an echo request
-//! let judgement = judge(&policy, &world, &frame, &Moment::default());
+//! let judgement = judge(&policy, &world, &[], &frame, &Moment::default());
 //! assert_eq!((judgement.verdict, judgement.rule.as_deref()), (Verdict::Drop, Some("unsupported")));
 //! ```
 //!
 //! - `policy`: what `[policy]` and `[[rule]]` say; `toml` writes it as octroi reads it
 //! - `world`: what databases say; written as CSV
+//! - `lease`: what comes before the policy
 //! - `space`: what no database decides
 //! - `packet`, `ipv6`: what a frame is
 //! - `judge`: the verdict; `matching`: whether a rule is about a packet; `stage`: when it applies; `answer`: who is told that
@@ -33,6 +34,7 @@ mod answer;
 pub mod generate;
 mod ipv6;
 mod judge;
+mod lease;
 mod matching;
 pub mod packet;
 mod policy;
@@ -43,7 +45,8 @@ mod toml;
 mod world;
 
 pub use judge::{Judgement, Moment, Verdict, judge};
+pub use lease::Lease;
 pub use policy::{Action, Anonymizer, PassOrDrop, Per, Place, Policy, Ports, Rule, Service, Source};
-pub use stage::{position, turn};
+pub use stage::position;
 pub use toml::Printed;
 pub use world::{COUNTRIES, Facts, Location, Row, World, anonymous, asn, country};

@@ -21,8 +21,7 @@ pub(crate) fn stage(rule: &Rule, source: IpAddr, now: u64) -> Stage {
 }
 
 /// When a rule takes hold of what comes from a source, in nanoseconds since 1970; 0: it always has.
-#[must_use]
-pub fn turn(rule: &Rule, source: IpAddr) -> u64 {
+fn turn(rule: &Rule, source: IpAddr) -> u64 {
     match (rule.from, rule.ramp) {
         (None, _) => 0,
         (Some(from), None) => from,

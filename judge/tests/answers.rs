@@ -28,7 +28,7 @@ fn rejected(shape: &Shape, from: (Ipv4Addr, Ipv6Addr), over: bool) -> Verdict {
     let rule = Rule { name: "no".into(), source, ..Rule::new(Action::Reject) };
     let policy = Policy { local_rules: true, rules: vec![rule], ..Policy::default() };
     let moment = Moment { over, ..Moment::default() };
-    let judgement = judge(&policy, &World::default(), &shape.frame(from), &moment);
+    let judgement = judge(&policy, &World::default(), &[], &shape.frame(from), &moment);
     assert_eq!(judgement.rule.as_deref(), Some("no"), "{shape:?}");
     judgement.verdict
 }

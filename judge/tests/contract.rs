@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use octroi_judge::{
-    Action, Anonymizer, Judgement, Location, Moment, PassOrDrop, Per, Policy, Ports, Rule, Service, Source,
-    Verdict, World, anonymous, asn, country,
+    Action, Anonymizer, Judgement, Lease, Location, Moment, PassOrDrop, Per, Policy, Ports, Rule, Service,
+    Source, Verdict, World, anonymous, asn, country,
     generate::{Carried, Claim, Fragment, Header, Network, Shape},
     judge, position,
 };
@@ -64,7 +64,7 @@ fn frame(shape: &Shape, source: &str) -> Vec<u8> {
 }
 
 fn at(policy: &Policy, shape: &Shape, source: &str, moment: Moment) -> Judgement {
-    judge(policy, &world(), &frame(shape, source), &moment)
+    judge(policy, &world(), &[], &frame(shape, source), &moment)
 }
 
 /// The verdict on UDP from a source.
@@ -424,4 +424,32 @@ fn existing_connections_survive_where_no_rule_matches_and_do_not_skip_rules_that
     assert_eq!(at(&policy, &v4(Carried::Udp(53)), "1.0.0.1", Moment::default()).verdict, Verdict::Drop);
     let tag = only(rule(any(), Action::Tag { mark: None, dscp: Some(8) }));
     assert_eq!(at(&tag, &v4(Carried::Udp(53)), "1.0.0.1", established).verdict, Verdict::Tag);
+}
+
+#[test]
+fn a_lease_comes_before_everything_and_the_longest_prefix_that_is_not_over_counts() {
+    let drop = only(Rule { established: PassOrDrop::Pass, ..rule(any(), Action::Drop) });
+    let lease = |prefix: &str, action, until| {
+        let prefix = prefix.parse().expect("a network");
+        Lease { prefix, action, until: until * SECOND }
+    };
+    let leases = [
+        lease("1.0.0.0/8", PassOrDrop::Drop, 40),
+        lease("1.0.0.0/24", PassOrDrop::Pass, 20),
+        lease("1.0.0.0/16", PassOrDrop::Pass, 30),
+        lease("127.0.0.1/32", PassOrDrop::Drop, 40),
+    ];
+    let under = |source, seconds: u64, established| {
+        let moment = Moment { now: seconds * SECOND, established, over: false };
+        let frame = frame(&v4(Carried::Tcp(22, 0x10)), source);
+        let Judgement { verdict, leased, .. } = judge(&drop, &world(), &leases, &frame, &moment);
+        (verdict, leased)
+    };
+    assert_eq!(under("1.0.0.1", 19, false), (Verdict::Pass, true));
+    assert_eq!(under("1.0.0.1", 20, false), (Verdict::Pass, true), "the one around it");
+    assert_eq!(under("1.0.0.1", 30, true), (Verdict::Drop, true), "a ban cuts connections");
+    assert_eq!(under("1.0.0.1", 40, true), (Verdict::Pass, false), "all are over");
+    assert_eq!(under("2.0.0.1", 10, false), (Verdict::Drop, false));
+    assert_eq!(under("127.0.0.1", 39, false), (Verdict::Drop, true), "local sources, too");
+    assert_eq!(under("127.0.0.1", 40, false), (Verdict::Pass, false));
 }

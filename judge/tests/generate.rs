@@ -40,10 +40,13 @@ fn every_verdict_and_every_reason_for_one_comes_up() {
     let counts = count(2_000, |case, see| {
         for frame in case.frames() {
             for moment in &case.moments {
-                let judgement = judge(&case.policy, &case.world, &frame, moment);
+                let judgement = judge(&case.policy, &case.world, &case.leases, &frame, moment);
                 let deciding = judgement.rule.as_ref();
                 let rule = case.policy.rules.iter().find(|rule| Some(&rule.name) == deciding);
                 see(format!("{:?} by a rule: {}", judgement.verdict, rule.is_some()));
+                if judgement.leased {
+                    see(format!("{:?} by a lease", judgement.verdict));
+                }
                 if rule.is_some_and(|rule| rule.action == Action::Reject) {
                     see(format!("rejected, {:?}", judgement.verdict));
                 }
@@ -61,7 +64,7 @@ fn every_verdict_and_every_reason_for_one_comes_up() {
                     Moment { now: moment.now - 1, ..*moment },
                     Moment { over: !moment.over, ..*moment },
                 ] {
-                    if judge(&case.policy, &case.world, &frame, &other) != judgement {
+                    if judge(&case.policy, &case.world, &case.leases, &frame, &other) != judgement {
                         see(format!("established {}", other.established != moment.established));
                         see(format!("nanosecond {}", other.now != moment.now));
                         see(format!("over {}", other.over != moment.over));
@@ -73,6 +76,7 @@ fn every_verdict_and_every_reason_for_one_comes_up() {
     let by_rules =
         ["Pass", "Drop", "Reject", "Tag", "Limit"].map(|verdict| format!("{verdict} by a rule: true"));
     often(&counts, 1000, &by_rules.each_ref().map(String::as_str));
+    often(&counts, 1000, &["Pass by a lease", "Drop by a lease"]);
     often(&counts, 1000, &["Pass by a rule: false", "Drop by a rule: false"]);
     often(&counts, 500, &["would Pass", "would Drop", "would Reject", "would Tag", "would Limit"]);
     often(&counts, 1000, &["rejected, Reject", "rejected, Drop", "rejected, Pass"]);

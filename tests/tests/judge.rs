@@ -1,4 +1,4 @@
-//! Random policies, databases, lists, frames and moments: both engines beside a judge that was written from the documents and
+//! Random policies, databases, lists, leases, frames and moments: both engines beside a judge that was written from the documents and
 //! shares no code with them.
 //!
 //! A failure is shrunk to one frame and printed with its policy and databases; its seed goes to `proptest-regressions`, and
@@ -55,6 +55,7 @@ impl Tally {
     fn count(&self, answer: &Answer) {
         self.frames.set(self.frames.get() + 1);
         let by = match (answer.rule.is_some(), answer.place.as_str()) {
+            _ if answer.leased => "by a lease",
             (true, _) => "by a rule",
             (false, other @ ("malformed" | "arp" | "non_ip" | "neighbour_discovery")) => other,
             (false, _) => "by the policy",
@@ -80,11 +81,13 @@ impl Tally {
 }
 
 /// What has to come up in each run.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 16] = [
     "pass by a rule",
     "drop by a rule",
     "tag by a rule",
     "reject by a rule",
+    "pass by a lease",
+    "drop by a lease",
     "pass by the policy",
     "drop by the policy",
     "pass malformed",
@@ -106,7 +109,7 @@ fn the_host_engine_says_what_the_documents_say() {
             for moment in &case.moments {
                 let (found, expected) = (subject.host(&frame, moment), expected(case, &frame, moment));
                 if found != expected {
-                    return Err(disagreement(&frame, moment, "host engine", &found, &[expected]));
+                    return Err(disagreement(&frame, moment, "host engine", &found, &expected));
                 }
                 tally.count(&found);
             }

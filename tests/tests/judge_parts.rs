@@ -78,7 +78,8 @@ fn a_service_matches_what_the_documents_say() {
                 .map(|one| one.fits(Carried::of(&transport)));
             let fit = fits.fold(Fit::No, Fit::or);
             for (action, passes) in [(Action::Drop, false), (Action::Pass, true)] {
-                let judgement = judge(&alone(rule, action), &World::default(), frame, &Moment::default());
+                let judgement =
+                    judge(&alone(rule, action), &World::default(), &[], frame, &Moment::default());
                 let (found, expected) = (fit.matches(passes), judgement.rule.is_some());
                 if found != expected {
                     return Err(format!("{services:?}: {fit:?}, passes: {passes}, matches: {expected}"));
@@ -138,7 +139,7 @@ fn a_ramp_applies_to_whom_the_documents_say() {
             let around = [turn - 1, turn, turn + 1];
             for now in case.moments.iter().map(|moment| moment.now).chain(around) {
                 let judgement =
-                    judge(&policy, &World::default(), frame, &Moment { now, ..Moment::default() });
+                    judge(&policy, &World::default(), &[], frame, &Moment { now, ..Moment::default() });
                 if Ramp::new(from, length).applies(found, now) != judgement.rule.is_some() {
                     return Err(format!("{from} {length} {now}"));
                 }

@@ -4,11 +4,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::{collection::vec, prelude::*};
 
-use crate::{Moment, Policy, World};
+use crate::{Lease, Moment, Policy, World};
 
 mod address;
 mod carried;
 mod frame;
+mod lease;
 mod moment;
 mod policy;
 mod world;
@@ -23,6 +24,8 @@ pub struct Case {
     pub world: World,
     /// The policy.
     pub policy: Policy,
+    /// What comes before it.
+    pub leases: Vec<Lease>,
     /// Whom frames come from, by family.
     pub sources: Vec<(Ipv4Addr, Ipv6Addr)>,
     /// What frames look like.
@@ -63,9 +66,9 @@ pub fn case(size: Size) -> impl Strategy<Value = Case> {
     let shapes = vec(frame::shape(), 1..=size.shapes);
     let moments = vec(moment::choice(), 1..=size.moments);
     // In the order in which they shrink: few frames make the rest quick to try.
-    let parts = (sources, shapes, moments, any::<bool>(), policy::policy(), world::world());
-    parts.prop_map(move |(sources, shapes, moments, late, policy, world)| {
-        let moments = moments.iter().map(|choice| choice.moment(&policy, &sources)).collect();
-        Case { world, policy, sources, shapes, moments, late }
+    let parts = (sources, shapes, moments, any::<bool>(), lease::leases(), policy::policy(), world::world());
+    parts.prop_map(move |(sources, shapes, moments, late, leases, policy, world)| {
+        let moments = moments.iter().map(|choice| choice.moment(&policy, &leases, &sources)).collect();
+        Case { world, policy, leases, sources, shapes, moments, late }
     })
 }

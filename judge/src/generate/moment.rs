@@ -1,4 +1,4 @@
-//! Moments at which something about a policy changes, or just has, or just will.
+//! Moments at which something about a policy or a lease changes, or just has, or just will.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +7,7 @@ use proptest::{
     sample::{Index, select},
 };
 
-use crate::{Moment, Policy, position};
+use crate::{Lease, Moment, Policy, position};
 
 /// A second in nanoseconds.
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -18,7 +18,7 @@ pub(super) const START: u64 = 1_783_555_200 * SECOND;
 /// Which moment.
 #[derive(Clone, Debug)]
 pub(super) struct Choice {
-    /// Which of the policy's times, and how far in its ramp.
+    /// Which of the policy's times or the leases' ends, and how far in its ramp.
     at: Index,
     /// The place in all ramps.
     share: u64,
@@ -46,9 +46,15 @@ pub(super) fn choice() -> impl Strategy<Value = Choice> {
 }
 
 impl Choice {
-    /// That moment for a policy and those who send.
-    pub(super) fn moment(&self, policy: &Policy, sources: &[(Ipv4Addr, Ipv6Addr)]) -> Moment {
+    /// That moment for a policy, leases, and those who send.
+    pub(super) fn moment(
+        &self,
+        policy: &Policy,
+        leases: &[Lease],
+        sources: &[(Ipv4Addr, Ipv6Addr)],
+    ) -> Moment {
         let mut times = vec![START];
+        times.extend(leases.iter().map(|lease| lease.until));
         let (v4, v6) = self.whose.get(sources);
         let turn = |position: u32| u64::from(position) + 1;
         for rule in &policy.rules {

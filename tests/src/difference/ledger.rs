@@ -14,13 +14,13 @@ pub(super) struct Ledger(BTreeMap<String, (u64, u64)>);
 impl Ledger {
     /// A frame of so many bytes.
     pub(super) fn add(&mut self, answer: &Answer, bytes: usize) {
-        let Answer { verdict, place, ipv6, rule, observed, .. } = answer;
+        let Answer { verdict, place, ipv6, leased, observed, .. } = answer;
         let bytes = u64::try_from(bytes).expect("frames are short");
         if KINDS.iter().any(|kind| kind.0 == place) {
             self.count(place.clone(), (1, bytes));
             return;
         }
-        self.count(happened(verdict, place, *ipv6, rule.as_deref()), (1, bytes));
+        self.count(happened(verdict, place, *ipv6, decider(answer.rule.as_deref(), *leased)), (1, bytes));
         for (rule, verdict) in observed {
             self.count(would(verdict, place, *ipv6, rule), (1, bytes));
         }
@@ -37,8 +37,8 @@ impl Ledger {
             let place = outcome.location.as_str();
             for (ipv6, Counter { packets, bytes }) in [false, true].into_iter().zip(counts) {
                 if let Some(verdict) = outcome.verdict {
-                    let rule = outcome.rule.as_deref();
-                    ledger.count(happened(verdict.as_str(), place, ipv6, rule), (packets, bytes));
+                    let by = decider(outcome.rule.as_deref(), outcome.lease);
+                    ledger.count(happened(verdict.as_str(), place, ipv6, by), (packets, bytes));
                 }
                 for (rule, verdict) in words(&outcome.observed) {
                     ledger.count(would(verdict, place, ipv6, &rule), (packets, bytes));
@@ -79,8 +79,13 @@ const KINDS: [(&str, u32); 4] = [
     ("malformed", slot::MALFORMED),
 ];
 
-fn happened(verdict: &str, place: &str, ipv6: bool, rule: Option<&str>) -> String {
-    format!("{verdict} from {place}, {}, by {}", family(ipv6), rule.unwrap_or("the policy"))
+fn happened(verdict: &str, place: &str, ipv6: bool, by: &str) -> String {
+    format!("{verdict} from {place}, {}, by {by}", family(ipv6))
+}
+
+/// What decided: no rule has a space in its name.
+fn decider(rule: Option<&str>, leased: bool) -> &str {
+    rule.unwrap_or(if leased { "a lease" } else { "the policy" })
 }
 
 fn would(verdict: &str, place: &str, ipv6: bool, rule: &str) -> String {

@@ -1,21 +1,17 @@
 //! A case in the kernel: each frame beside what the documents say, and in the end all counters.
 
-use std::{mem::offset_of, time::Instant};
+use std::mem::offset_of;
 
 use octroi::dataplane::{ProgramOptions, program::TestResult};
 use octroi_abi::{METADATA_MAGIC, Metadata, Verdict};
 use octroi_gate::reject::answer as answer_to;
-use octroi_judge::{
-    Moment,
-    generate::Case,
-    packet::{Packet, read},
-    turn,
-};
+use octroi_judge::{Moment, generate::Case};
 
 use super::{Answer, Subject, disagreement, dscp, expected, ledger::Ledger};
 use crate::policy::Kernel;
 
-/// A case's policy in a program that is asked for nothing but verdicts: no sockets, and no buckets.
+/// A case's policy and leases in a program that is asked for nothing but verdicts: no sockets, no buckets, a clock that
+/// stands still.
 pub struct Loaded<'a> {
     case: &'a Case,
     subject: &'a Subject,
@@ -32,45 +28,29 @@ impl<'a> Loaded<'a> {
     #[must_use]
     pub fn new(case: &'a Case, subject: &'a Subject) -> Self {
         let options = ProgramOptions { alone: true, ..ProgramOptions::default() };
-        let kernel = Kernel::load(&subject.policy.compiled, options);
+        let mut kernel = Kernel::load(&subject.policy.compiled, options);
+        for lease in subject.leases.iter() {
+            let put = kernel.lease(lease.prefix, lease.action.verdict(), lease.until);
+            put.unwrap_or_else(|error| panic!("{error}"));
+        }
         Self { case, subject, kernel, ledger: Ledger::default() }
     }
 
-    /// Judges a frame of at least 14 bytes, which is the least the kernel takes, and compares. The program's clock runs on from
-    /// the moment: what holds at any time until the run is over will do.
+    /// Judges a frame of at least 14 bytes, which is the least the kernel takes, and compares.
     ///
     /// # Errors
     /// The difference.
     pub fn compare(&mut self, frame: &[u8], moment: &Moment) -> Result<Answer, String> {
         let moment = Moment { established: false, over: false, ..*moment };
-        let begun = Instant::now();
         self.kernel.set_now(moment.now);
         let result = self.kernel.run(frame);
-        let took = u64::try_from(begun.elapsed().as_nanos()).expect("no run takes centuries");
-
         let found = self.told(frame, &result)?;
-        let possible = self.possible(frame, &moment, moment.now + took);
-        let fitting: Vec<_> = possible.iter().filter(|&answer| fits(&found, answer)).collect();
-        let right = match fitting.as_slice() {
-            [] => return Err(disagreement(frame, &moment, "kernel's program", &found, &possible)),
-            [only] => *only,
-            // Which of them it is, only the counters tell.
-            several => {
-                let counted = self.counted();
-                let after = |answer: &Answer| {
-                    let mut ledger = self.ledger.clone();
-                    ledger.add(answer, frame.len());
-                    ledger
-                };
-                let right = several.iter().find(|&&answer| after(answer) == counted);
-                *right.ok_or_else(|| {
-                    let said = disagreement(frame, &moment, "kernel's program", &found, &possible);
-                    format!("{}{said}", after(several[0]).differences(&counted))
-                })?
-            }
-        };
-        self.ledger.add(right, frame.len());
-        Ok(right.clone())
+        let expected = as_the_kernel_tells(expected(self.case, frame, &moment), frame);
+        if !fits(&found, &expected) {
+            return Err(disagreement(frame, &moment, "kernel's program", &found, &expected));
+        }
+        self.ledger.add(&expected, frame.len());
+        Ok(expected)
     }
 
     /// Compares all counters with what they have to be by now: rules that observed included.
@@ -78,31 +58,9 @@ impl<'a> Loaded<'a> {
     /// # Errors
     /// The differences.
     pub fn settle(&self) -> Result<(), String> {
-        let counted = self.counted();
-        if counted == self.ledger { Ok(()) } else { Err(self.ledger.differences(&counted)) }
-    }
-
-    fn counted(&self) -> Ledger {
         let slots = &self.subject.policy.slots;
-        Ledger::of(slots, &self.kernel.counts(slots.end()))
-    }
-
-    /// What the documents say about a frame from a moment on until another, each answer once.
-    fn possible(&self, frame: &[u8], moment: &Moment, until: u64) -> Vec<Answer> {
-        let mut times = vec![moment.now];
-        if let Packet::Ip(ip) = read(frame) {
-            let rules = self.case.policy.rules.iter();
-            let changes = rules.flat_map(|rule| [Some(turn(rule, ip.source)), rule.until]);
-            times.extend(changes.flatten().filter(|&time| moment.now < time && time <= until));
-        }
-        let mut answers = Vec::new();
-        for now in times {
-            let answer = as_the_kernel_tells(expected(self.case, frame, &Moment { now, ..*moment }), frame);
-            if !answers.contains(&answer) {
-                answers.push(answer);
-            }
-        }
-        answers
+        let counted = Ledger::of(slots, &self.kernel.counts(slots.end()));
+        if counted == self.ledger { Ok(()) } else { Err(self.ledger.differences(&counted)) }
     }
 
     /// What a run says. Of the rules that observed, those that observe every packet of its class: the others have counters of

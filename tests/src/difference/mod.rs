@@ -26,6 +26,8 @@ pub struct Answer {
     pub ipv6: bool,
     /// The rule that decided.
     pub rule: Option<String>,
+    /// A lease decided.
+    pub leased: bool,
     /// The rules that observed, and what they would have done; by their names.
     pub observed: Vec<(String, &'static str)>,
     /// The mark it goes on with.
@@ -45,8 +47,8 @@ pub fn expected(case: &Case, frame: &[u8], moment: &Moment) -> Answer {
         V::Tag => "tag",
         V::Limit => "limit",
     };
-    let Judgement { verdict, rule, observed, location, mark, dscp } =
-        octroi_judge::judge(&case.policy, &case.world, frame, moment);
+    let Judgement { verdict, rule, leased, observed, location, mark, dscp } =
+        octroi_judge::judge(&case.policy, &case.world, &case.leases, frame, moment);
     let packet = read(frame);
     let place = match (location, packet) {
         (Some(Location::Local), _) => "local",
@@ -65,6 +67,7 @@ pub fn expected(case: &Case, frame: &[u8], moment: &Moment) -> Answer {
         place: place.to_owned(),
         ipv6: matches!(packet, Packet::Ip(ip) if ip.source.is_ipv6()),
         rule,
+        leased,
         observed,
         mark,
         dscp,
@@ -100,6 +103,9 @@ pub fn describe(case: &Case) -> String {
     for (name, csv) in databases(&case.world) {
         write!(text, "\n{name}.csv:\n{csv}").expect("a string takes all");
     }
+    for lease in &case.leases {
+        write!(text, "\n{lease:?}").expect("a string takes all");
+    }
     text
 }
 
@@ -110,12 +116,11 @@ pub fn disagreement(
     moment: &Moment,
     engine: &str,
     found: &Answer,
-    expected: &[Answer],
+    expected: &Answer,
 ) -> String {
     let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut text = format!("frame: {hex}\nread as: {:?}\n{moment:?}", read(frame));
-    for expected in expected {
-        write!(text, "\nby the documents: {expected:?}").expect("a string takes all");
-    }
-    text + &format!("\nby the {engine}: {found:?}")
+    let read = read(frame);
+    format!(
+        "frame: {hex}\nread as: {read:?}\n{moment:?}\nby the documents: {expected:?}\nby the {engine}: {found:?}"
+    )
 }

@@ -2,17 +2,23 @@
 
 use std::fmt::Write as _;
 
+use octroi::lease::{Action, Lease, Leases};
 use octroi_abi::{DSCP_KEEP, Verdict, slot};
 use octroi_gate::host::Circumstances;
-use octroi_judge::{Moment, generate::Case};
+use octroi_judge::{
+    Moment, PassOrDrop,
+    generate::Case,
+    packet::{Packet, read},
+};
 use tempfile::TempDir;
 
 use super::{Answer, databases};
 use crate::policy::Policy;
 
-/// A case's policy, databases and lists, compiled by octroi.
+/// A case's policy, databases and lists, compiled by octroi; and its leases.
 pub struct Subject {
     pub(super) policy: Policy,
+    pub(super) leases: Leases,
     /// Holds the databases.
     _folder: TempDir,
 }
@@ -38,15 +44,19 @@ impl Subject {
         for (path, text) in &printed.files {
             std::fs::write(path, text).unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
         }
-        Self { policy: Policy::since(&(toml + &printed.toml), case.since()), _folder: folder }
+        let policy = Policy::since(&(toml + &printed.toml), case.since());
+        Self { policy, leases: leases(case), _folder: folder }
     }
 
     /// What the host's engine says.
     #[must_use]
     pub fn host(&self, frame: &[u8], moment: &Moment) -> Answer {
         let Moment { now, established: connected, over } = *moment;
-        let judged =
-            self.policy.compiled.judge_in(frame, Circumstances { now, connected, over, lease: None });
+        let lease = match read(frame) {
+            Packet::Ip(ip) => self.leases.covering(ip.source, now).map(|lease| lease.action.verdict()),
+            _ => None,
+        };
+        let judged = self.policy.compiled.judge_in(frame, Circumstances { now, connected, over, lease });
         let outcome = judged.outcome;
         let mut answer = Answer {
             mark: (outcome.mark != 0).then_some(outcome.mark),
@@ -67,6 +77,7 @@ impl Subject {
             place: place.to_owned(),
             ipv6: false,
             rule: None,
+            leased: false,
             observed: Vec::new(),
             mark: None,
             dscp: None,
@@ -82,6 +93,7 @@ impl Subject {
                 Answer {
                     ipv6: is_v6(number),
                     rule: outcome.rule.clone(),
+                    leased: outcome.lease,
                     observed: words(&outcome.observed).collect(),
                     ..plain(outcome.location.as_str())
                 }
@@ -97,6 +109,21 @@ impl Subject {
         assert_eq!(found, (answer.place.as_str(), answer.ipv6), "where one packet comes from");
         words(&outcome.observed).collect()
     }
+}
+
+/// A case's leases, as the daemon keeps them.
+fn leases(case: &Case) -> Leases {
+    let mut leases = Leases::default();
+    for lease in &case.leases {
+        let text = lease.prefix.to_string();
+        let prefix = text.parse().unwrap_or_else(|why| panic!("{text} {why}"));
+        let action = match lease.action {
+            PassOrDrop::Pass => Action::Pass,
+            PassOrDrop::Drop => Action::Drop,
+        };
+        leases.insert(Lease { prefix, action, since: 0, until: lease.until, reason: None });
+    }
+    leases
 }
 
 /// Each rule that observed, and what it would have done.

@@ -1,12 +1,13 @@
 //! The story that octroi is for, with real connections: regions are announced and cut on a date, on the ports that are meant;
-//! what is open goes on; a partner has until the end of its contract; whoever comes round is marked; nobody is watching.
+//! what is open goes on; a partner has until the end of its contract; whoever comes round is marked; nobody is watching; and
+//! a customer who was cut by mistake is let in for a while.
 
 use std::{
     fs,
     io::{self, Read, Write},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use octroi_gate::corpus::build::udp;
@@ -18,8 +19,9 @@ use octroi_tests::{
     wire::Sender,
 };
 
-/// China, and in it Azure China (AS58593); an address in Germany that a VPN has.
+/// China, a customer there, and Azure China (AS58593); an address in Germany that a VPN has.
 const CN: &str = "1.0.1.1";
+const CUSTOMER: &str = "1.0.1.9";
 const PARTNER: &str = "40.72.0.1";
 const VPN: &str = "5.1.64.9";
 const API: u16 = 443;
@@ -105,7 +107,7 @@ fn is_refused(result: io::Result<TcpStream>) -> bool {
 #[test]
 fn regions_are_announced_and_cut_on_the_date_with_nobody_watching() {
     let lab = Lab::new();
-    for source in [CN, PARTNER, VPN] {
+    for source in [CN, CUSTOMER, PARTNER, VPN] {
         lab.give_source(source.parse().expect("an address"));
     }
     let marked = Counters::install(&lab.inside, &[("marked", "meta mark 0x77")]);
@@ -158,4 +160,15 @@ fn regions_are_announced_and_cut_on_the_date_with_nobody_watching() {
     let stages: Vec<_> =
         status["rules"].as_array().expect("rules").iter().map(|rule| &rule["stage"]).collect();
     assert_eq!(stages, ["expired", "enforce", "enforce"], "{status}");
+
+    // A customer calls, and is let in for as long as it takes.
+    assert!(is_refused(client(&lab, CUSTOMER, API)), "cut as everybody there");
+    let begun = Instant::now();
+    gate.octroi(["lease", "add", CUSTOMER, "--action", "pass", "--ttl", "4s", "--reason", "ticket 12"])
+        .success();
+    assert!(client(&lab, CUSTOMER, API).is_ok_and(|mut api| talks(&mut api)), "in at once");
+    assert!(is_refused(client(&lab, CN, API)), "nobody else is meant");
+    assert!(begun.elapsed() < Duration::from_secs(4), "the test is slower than its story");
+    octroi_tests::wait::until("the lease is over", || is_refused(client(&lab, CUSTOMER, API)));
+    assert!(begun.elapsed() >= Duration::from_secs(4), "over after {:?}", begun.elapsed());
 }

@@ -8,7 +8,7 @@ pub mod bench;
 
 /// Version of everything in this crate. It is part of the directory that holds octroi's pins, so that programs and
 /// maps of different versions never meet.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Names of programs, maps and constants inside the eBPF object. The kernel shows the first 15 characters.
 pub mod name {
@@ -246,6 +246,9 @@ pub mod slot {
     pub const FIRST_CLASS: u32 = 4;
     /// How many slots there are: 1 MiB a CPU.
     pub const COUNT: u32 = 65_536;
+    /// How many slots there are in one element of the map, 4 KiB: the kernel allocates each element for each CPU by itself,
+    /// which takes 40 ms for as many elements as slots.
+    pub const BLOCK: u32 = 256;
 }
 
 /// A generation's constants, frozen before the program is verified, so that the verifier removes what they rule out.

@@ -24,9 +24,10 @@ use octroi_gate::judge::{Generation, Outcome, judge};
 
 use crate::{frame::Packet, generation::Loaded, rules::AtXdp};
 
-/// Packets and bytes by slot. It outlives generations: a reload neither loses nor resets a counter.
+/// Packets and bytes by slot, in blocks. It outlives generations: a reload neither loses nor resets a counter.
 #[map]
-static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(slot::COUNT, 0);
+static COUNTERS: PerCpuArray<[Counter; slot::BLOCK as usize]> =
+    PerCpuArray::with_max_entries(slot::COUNT / slot::BLOCK, 0);
 
 /// Judges a packet by the loaded generation; the XDP action. `length` is the whole frame's, in bytes.
 #[inline(always)]
@@ -72,9 +73,9 @@ fn finish(ctx: *mut xdp_md, outcome: &Outcome, length: u64) -> u32 {
 
 #[inline(always)]
 pub(crate) fn count(slot: u32, length: u64) {
-    if let Some(counter) = COUNTERS.get_ptr_mut(slot) {
-        // SAFETY: the map gave a pointer to this CPU's counter; no other context of this CPU writes it meanwhile.
-        let counter = unsafe { &mut *counter };
+    if let Some(block) = COUNTERS.get_ptr_mut(slot / slot::BLOCK) {
+        // SAFETY: the map gave a pointer to this CPU's block; no other context of this CPU writes it meanwhile.
+        let counter = unsafe { &mut (*block)[(slot % slot::BLOCK) as usize] };
         counter.packets += 1;
         counter.bytes += length;
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::mem;
 use std::process::Command;
 
-use octroi_abi::name;
+use octroi_abi::{Counter, name};
 use serde_json::Value;
 
 use crate::command::{SHORT, run};
@@ -62,8 +62,8 @@ pub fn counted(namespace: &Namespace, device: &str) -> BTreeMap<usize, u64> {
     let counters = counters.unwrap_or_else(|| panic!("no map {} in {program}", name::COUNTERS));
     let dump = bpftool(&["map", "dump", "id", &counters]);
     let mut found = BTreeMap::new();
-    for slot in dump.as_array().unwrap_or_else(|| panic!("no slots: {dump}")) {
-        for one in slot["values"].as_array().unwrap_or_else(|| panic!("no CPUs: {slot}")) {
+    for block in dump.as_array().unwrap_or_else(|| panic!("no slots: {dump}")) {
+        for one in block["values"].as_array().unwrap_or_else(|| panic!("no CPUs: {block}")) {
             let cpu = usize::try_from(number(&one["cpu"])).expect("CPUs are few");
             *found.entry(cpu).or_insert(0) += packets(&one["value"]);
         }
@@ -71,15 +71,16 @@ pub fn counted(namespace: &Namespace, device: &str) -> BTreeMap<usize, u64> {
     found
 }
 
-/// The first number of a counter, of which bpftool gives bytes.
-fn packets(counter: &Value) -> u64 {
-    let bytes = counter.as_array().unwrap_or_else(|| panic!("no bytes: {counter}"));
+/// The sum of the counters in a block, of which bpftool gives bytes.
+fn packets(block: &Value) -> u64 {
+    let bytes = block.as_array().unwrap_or_else(|| panic!("no bytes: {block}"));
     let bytes = bytes.iter().map(|byte| {
         let text = byte.as_str().and_then(|text| text.strip_prefix("0x"));
         text.and_then(|text| u8::from_str_radix(text, 16).ok()).unwrap_or_else(|| panic!("no byte: {byte}"))
     });
-    let bytes: Vec<u8> = bytes.take(8).collect();
-    u64::from_ne_bytes(*bytes.first_chunk().unwrap_or_else(|| panic!("too short: {counter}")))
+    let bytes: Vec<u8> = bytes.collect();
+    let first = |counter: &[u8]| u64::from_ne_bytes(*counter.first_chunk().expect("16 bytes"));
+    bytes.chunks_exact(size_of::<Counter>()).map(first).sum()
 }
 
 fn number(value: &Value) -> u64 {

@@ -8,13 +8,13 @@ use octroi_abi::{Counter, slot};
 
 use super::DataplaneError;
 
-/// A counter as aya reads it: the bytes of [`Counter`].
+/// An element of the map.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Raw(Counter);
+struct Block([Counter; slot::BLOCK as usize]);
 
-// SAFETY: two u64 without padding; every bit pattern is valid.
-unsafe impl Pod for Raw {}
+// SAFETY: pairs of u64 without padding; every bit pattern is valid.
+unsafe impl Pod for Block {}
 
 /// The map of counters.
 #[derive(Debug)]
@@ -39,15 +39,18 @@ impl Counters {
     /// # Errors
     /// When one cannot be read: a count of 0 in its place would look like a restart.
     pub fn read(&self, end: u32) -> Result<Vec<Counter>, DataplaneError> {
-        let array = PerCpuArray::<_, Raw>::try_from(&self.map).map_err(DataplaneError::Counters)?;
-        let total = |slot| {
-            let values = array.get(&slot, 0).map_err(DataplaneError::Counters)?;
-            Ok(values.iter().fold(Counter::default(), |total, value| Counter {
-                packets: total.packets + value.0.packets,
-                bytes: total.bytes + value.0.bytes,
-            }))
-        };
-        (0..end).map(total).collect()
+        let array = PerCpuArray::<_, Block>::try_from(&self.map).map_err(DataplaneError::Counters)?;
+        let mut totals = vec![Counter::default(); end as usize];
+        for (index, totals) in (0..).zip(totals.chunks_mut(slot::BLOCK as usize)) {
+            let cpus = array.get(&index, 0).map_err(DataplaneError::Counters)?;
+            for block in cpus.iter() {
+                for (total, count) in totals.iter_mut().zip(&block.0) {
+                    total.packets += count.packets;
+                    total.bytes += count.bytes;
+                }
+            }
+        }
+        Ok(totals)
     }
 }
 

@@ -64,7 +64,7 @@ impl Kernel {
             (name::DIR_24, &dir24),
             (name::DIR_8, &dir8),
         ];
-        let object = Object::load(&bytes, &scratch, &world.compiled, &constants, None, &more)?;
+        let object = Object::load(&bytes, &scratch, &world.compiled, &constants, Vec::new(), &more)?;
         let mut kernel = Self { object };
         kernel.set(6, world.unknown().into())?;
         Ok(kernel)

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use octroi::dataplane::{Program, ProgramOptions, bpffs::Scratch};
+use octroi::dataplane::{Program, ProgramOptions, Sharing, bpffs::Scratch};
 use octroi_tests::policy::Policy;
 
 fn main() {
@@ -27,7 +27,7 @@ fn main() {
         let policy = Policy::new(text);
         let scratch = Scratch::apart(std::path::Path::new("/sys/fs/bpf")).expect("root");
         let started = Instant::now();
-        match Program::load(&scratch, &policy.compiled, None, ProgramOptions::default()) {
+        match Program::load(&scratch, &policy.compiled, Sharing::Nothing, ProgramOptions::default()) {
             Ok((mut program, _)) => {
                 let count = program.verified_instructions().expect("loaded");
                 println!(

@@ -135,6 +135,22 @@ impl<'lab> Gate<'lab> {
     /// As [`start`](Gate::start), and where a daemon is running.
     #[track_caller]
     pub fn start_again(&mut self) {
+        self.spawn();
+        self.wait_until_ready();
+    }
+
+    /// Starts the daemon, and kills it after that time.
+    ///
+    /// # Panics
+    /// Where it cannot be started, and where one is running.
+    pub fn start_and_kill(&mut self, after: Duration) {
+        self.spawn();
+        thread::sleep(after);
+        self.kill();
+    }
+
+    #[track_caller]
+    fn spawn(&mut self) {
         assert!(self.daemon.is_none(), "the daemon is running already");
         let mut command = self.command(["run"]);
         command.env("RUST_BACKTRACE", "1");
@@ -146,7 +162,6 @@ impl<'lab> Gate<'lab> {
         let stdout = keep(child.stdout.take().expect("piped above"), "stdout", &log);
         let stderr = keep(child.stderr.take().expect("piped above"), "stderr", &log);
         self.daemon = Some(Daemon { child, command: name, log, readers: vec![stdout, stderr] });
-        self.wait_until_ready();
     }
 
     /// Runs a daemon that has to end by itself, and gives what is left of it.

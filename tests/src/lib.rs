@@ -31,5 +31,6 @@ pub mod pace;
 pub mod policy;
 pub mod prom;
 pub mod socket;
+pub mod traffic;
 pub mod wait;
 pub mod wire;

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use octroi::{
     config::Config,
-    dataplane::{DataplaneError, Program, ProgramOptions, Shared, bpffs::Scratch, program::TestResult},
+    dataplane::{
+        DataplaneError, Program, ProgramOptions, Shared, Sharing, bpffs::Scratch, program::TestResult,
+    },
     lease::Prefix,
     policy::{Databases, compile::classify, slots::Slots},
 };
@@ -36,6 +38,14 @@ source  = { country = ["FR"] }
 action  = "drop"
 observe = true
 "#;
+
+/// Two policies that agree on China and the United States, and on little else: classes, tables and slots differ.
+pub const AGREEING: [&str; 2] = [
+    "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n",
+    "[[rule]]\nname = \"eu\"\nsource = { continent = [\"EU\"] }\naction = \"tag\"\nmark = 9\n\
+     [[rule]]\nname = \"net\"\nsource = { cidr = [\"1.0.1.0/24\", \"9.0.0.0/8\"] }\naction = \"drop\"\nobserve = true\n\
+     [[rule]]\nname = \"cn\"\nsource = { country = [\"CN\", \"KP\"] }\naction = \"drop\"\n",
+];
 
 /// A compiled policy, and what its slots mean.
 pub struct Policy {
@@ -102,7 +112,7 @@ impl Kernel {
         let scratch = Scratch::apart(Path::new("/sys/fs/bpf"))
             .unwrap_or_else(|error| panic!("{error}; run the tests as root"));
         let options = ProgramOptions { trace: true, ..options };
-        let loaded = Program::load(&scratch, compiled, None, options);
+        let loaded = Program::load(&scratch, compiled, Sharing::Nothing, options);
         let (program, shared) = loaded.unwrap_or_else(|error| panic!("{error}; run the tests as root"));
         Kernel { program, shared: shared.expect("nobody gave it others") }
     }

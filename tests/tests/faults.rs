@@ -256,6 +256,7 @@ fn what_a_killed_daemon_left_is_removed_where_the_next_configuration_does_not_na
     refused(&gate.run_to_end(), &["attach XDP to gate1", "another XDP program"]);
     assert!(!lets_china_in(&lab, lab.pair()));
     assert!(other.stop().success());
+    other.octroi(["detach"]).success();
     let text = fs::read_to_string(gate.config()).expect("the configuration");
     fs::write(gate.config(), text.replace(":9463", ":9462")).expect("a file of ours");
     gate.start_again();

@@ -44,7 +44,10 @@ fn pinned_links(directory: &Path) -> Vec<u64> {
         let path = entry.expect("an entry of a directory of ours").path();
         if path.is_dir() {
             found.extend(pinned_links(&path));
-        } else {
+        } else if ["xdp-", "tc-"]
+            .iter()
+            .any(|kind| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(kind)))
+        {
             let mut bpftool = Command::new("bpftool");
             bpftool.args(["-j", "link", "show", "pinned"]).arg(path);
             found.push(command::run(bpftool, command::SHORT).json()["id"].as_u64().expect("a number"));
@@ -63,10 +66,40 @@ fn any_exists(links: &[u64]) -> bool {
 }
 
 #[test]
-fn sigterm_detaches_and_leaves_nothing_behind() {
+fn sigterm_leaves_the_gate_closed_and_the_next_daemon_counts_on() {
+    let lab = Lab::new();
+    let mut gate = Gate::start(&lab, BLOCK_CN);
+    assert_eq!(passing(&lab), (false, true));
+    assert!(gate.stop().success(), "{}", gate.describe());
+    assert_eq!(passing(&lab), (false, true), "nobody watches, and the gate is closed");
+    gate.start_again();
+    assert_eq!(passing(&lab), (false, true));
+    let dropped = [("country", "CN"), ("verdict", "drop")];
+    assert_eq!(gate.metrics().sum("octroi_packets_total", &dropped), 3.0, "{}", gate.describe());
+    assert_eq!(gate.metrics().sum("octroi_rule_packets_total", &[("rule", "cn")]), 3.0);
+
+    // With another policy, what was counted for rules that are gone stays, and what is new begins at 0.
+    assert!(gate.stop().success());
+    gate.write(&BLOCK_CN.replace("\"cn\"", "\"other\""));
+    gate.start_again();
+    assert_eq!(passing(&lab), (false, true));
+    let rule = |name: &str| gate.metrics().sum("octroi_rule_packets_total", &[("rule", name)]);
+    assert_eq!((rule("cn"), rule("other")), (3.0, 1.0), "{}", gate.describe());
+    assert_eq!(gate.metrics().sum("octroi_packets_total", &dropped), 4.0);
+
+    // Who detaches begins anew.
+    gate.stop();
+    gate.octroi(["detach"]).success();
+    gate.start_again();
+    assert_eq!(gate.metrics().sum("octroi_packets_total", &dropped), 0.0);
+}
+
+#[test]
+fn sigterm_detaches_where_it_is_asked_to_and_leaves_nothing_behind() {
     let lab = Lab::new();
     // One that tags, too: there is a link at XDP and one at tc.
-    let mut gate = Gate::start(&lab, STORY);
+    let setup = Setup { control: "on_stop = \"detach\"".into(), ..Setup::new(STORY) };
+    let mut gate = Gate::start_with(&lab, setup);
     assert_eq!(passing(&lab), (false, true));
     assert_eq!(gate.status()["interfaces"][0]["mode"], "native");
     let links = pinned_links(gate.pins());

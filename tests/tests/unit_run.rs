@@ -203,6 +203,8 @@ fn the_units_user_filters_and_root_detaches() {
         gate.start_again();
         assert!(!china_arrives(lab));
         assert!(gate.stop().success(), "{}", gate.describe());
+        assert!(!china_arrives(lab), "a stop opens nothing");
+        gate.octroi(["detach"]).success();
         assert!(china_arrives(lab));
     });
 }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     Failure,
     config::Config,
-    dataplane::{Program, ProgramOptions, bpffs::Scratch},
+    dataplane::{Program, ProgramOptions, Sharing, bpffs::Scratch},
     policy::{Databases, compile::compile, slots::Slots},
 };
 
@@ -142,7 +142,7 @@ impl Judge {
         let pins = &config.control.pins;
         let loaded = Scratch::apart(pins.parent().unwrap_or(pins))
             .map_err(Failure::from)
-            .and_then(|scratch| Ok(Program::load(&scratch, &host, None, options)?));
+            .and_then(|scratch| Ok(Program::load(&scratch, &host, Sharing::Nothing, options)?));
         match loaded {
             Ok((program, _)) => Ok(Self { host, kernel: Some(Box::new(program)), around }),
             // Without privilege there is no kernel engine, and the host's gives the same answers.

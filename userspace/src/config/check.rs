@@ -8,7 +8,7 @@ use super::interface::InterfacePattern;
 use super::key::{nearest, one_of};
 use super::raw::{RawConfig, RawControl, RawGeoIp, RawPolicy};
 use super::read::{At, Field};
-use super::{Config, Control, DefaultVerdict, Defaults, GeoIp, Local, Malformed, Mode, rule};
+use super::{Config, Control, DefaultVerdict, Defaults, GeoIp, Local, Malformed, Mode, OnStop, rule};
 
 /// Reports what is wrong with `raw`. What is wrong has its default in the result, which counts only where
 /// nothing was reported.
@@ -123,6 +123,7 @@ fn control(raw: &RawControl, problems: &mut Problems<'_>) -> Control {
     // sun_path has 108 bytes, with the final zero.
     const LONGEST_SOCKET: usize = 107;
     let standard = Control::default();
+    let on_stop = [("keep", OnStop::Keep), ("detach", OnStop::Detach)];
     if let Some(At { value, span }) = raw.socket.given()
         && value.len() > LONGEST_SOCKET
     {
@@ -135,6 +136,7 @@ fn control(raw: &RawControl, problems: &mut Problems<'_>) -> Control {
         socket: absolute(&raw.socket, "control.socket", &standard.socket, problems),
         pins: absolute(&raw.pins, "control.pins", &standard.pins, problems),
         state: absolute(&raw.state, "control.state", &standard.state, problems),
+        on_stop: choice(&raw.on_stop, "control.on_stop", &on_stop, problems).unwrap_or(standard.on_stop),
     }
 }
 

@@ -201,6 +201,12 @@ const REFERENCE: &[Key] = &[
         "the directory for what outlives a restart of the machine: leases",
     ),
     optional(
+        "control.on_stop",
+        r#""keep" or "detach""#,
+        r#""keep""#,
+        "what becomes of the gate when the daemon is told to end: it goes on filtering until `octroi detach`, or it opens",
+    ),
+    optional(
         "rule",
         "a list of tables, each written [[rule]]",
         "no rules",

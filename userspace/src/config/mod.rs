@@ -133,6 +133,17 @@ pub struct Control {
     pub pins: PathBuf,
     /// The directory for what outlives a restart of the machine: leases.
     pub state: PathBuf,
+    /// What becomes of the gate when the daemon is told to end.
+    pub on_stop: OnStop,
+}
+
+/// What becomes of the gate when the daemon is told to end, by SIGTERM or SIGINT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStop {
+    /// It goes on filtering until `octroi detach`, or until another daemon takes it over.
+    Keep,
+    /// It is detached from every interface.
+    Detach,
 }
 
 impl Config {
@@ -220,6 +231,7 @@ impl Default for Control {
             socket: "/run/octroi/octroi.sock".into(),
             pins: "/sys/fs/bpf/octroi".into(),
             state: "/var/lib/octroi".into(),
+            on_stop: OnStop::Keep,
         }
     }
 }

@@ -40,6 +40,7 @@ pub(super) struct RawControl {
     pub(super) socket: Field<String>,
     pub(super) pins: Field<String>,
     pub(super) state: Field<String>,
+    pub(super) on_stop: Field<String>,
 }
 
 /// One `[[rule]]`.
@@ -109,6 +110,7 @@ impl RawConfig {
                 socket: control.string("socket", problems),
                 pins: control.string("pins", problems),
                 state: control.string("state", problems),
+                on_stop: control.string("on_stop", problems),
             },
             rules: (1..)
                 .zip(rules)

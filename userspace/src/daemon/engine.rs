@@ -14,12 +14,12 @@ use super::{
 };
 use crate::{
     Failure,
-    config::Config,
+    config::{Config, OnStop},
     dataplane::{
         self, Dataplane, Interface, ProgramOptions,
         bpffs::Pins,
         counters::{Other, other},
-        interfaces,
+        interfaces, kept,
     },
     geoip::{Database, PerFamily},
     lease::{Leases, store::Store},
@@ -113,10 +113,15 @@ impl Engine {
     /// When the kernel refuses the programs, or an interface does; then nothing stays attached but what an earlier daemon
     /// left.
     pub fn start(mut candidate: Candidate, options: ProgramOptions) -> Result<Self, Failure> {
-        let mut slots = Slots::new();
-        candidate.compilation.assign(&mut slots, &[], |_| Counter::default()).map_err(Failure::config)?;
-        let pins = Pins::open(&candidate.config.control.pins)?;
+        let mut pins = Pins::open(&candidate.config.control.pins)?;
+        pins.lock()?;
+        let (mut slots, running, counters) = counted_so_far(&pins)?;
+        candidate
+            .compilation
+            .assign(&mut slots, &running, |slot| counters[slot as usize])
+            .map_err(Failure::config)?;
         let mut dataplane = Dataplane::load(pins, &candidate.compilation.compiled, options)?;
+        dataplane.keep_meaning(&slots.keep(candidate.compilation.outcomes.iter().chain(&running)));
         let (store, leases) = restore(&candidate.config.control.state, &mut dataplane);
         let path = candidate.config.path.clone();
         let config = Arc::new(candidate.config);
@@ -194,6 +199,8 @@ impl Engine {
             .compilation
             .assign(&mut live.slots, &live.outcomes, |slot| counters[slot as usize])
             .map_err(Failure::config)?;
+        live.dataplane
+            .keep_meaning(&live.slots.keep(candidate.compilation.outcomes.iter().chain(&live.outcomes)));
         live.dataplane.replace(&candidate.compilation.compiled)?;
         let warnings = restart_needed(&live.in_force, &candidate.config);
         live.classes = candidate.compilation.compiled.classes.len();
@@ -235,6 +242,20 @@ impl Engine {
         Ok(live.status(&totals))
     }
 
+    /// What becomes of the gate when the daemon ends.
+    #[must_use]
+    pub fn on_stop(&self) -> OnStop {
+        self.live().config.control.on_stop
+    }
+
+    /// Leaves the gate to itself; where it is.
+    #[must_use]
+    pub fn leave(&self) -> String {
+        let live = self.live();
+        live.dataplane.leave();
+        live.summary()
+    }
+
     /// Detaches from every interface.
     pub fn detach_all(&self) {
         self.live().dataplane.detach_all();
@@ -243,11 +264,7 @@ impl Engine {
     /// What the log and systemd show: the generation and how many interfaces it filters.
     #[must_use]
     pub fn summary(&self) -> String {
-        let live = self.live();
-        let on: Vec<String> =
-            live.dataplane.filtered().values().map(|one| format!("{} ({})", one.name, one.mode)).collect();
-        let on = if on.is_empty() { "no interface yet".into() } else { on.join(", ") };
-        format!("generation {} on {on}, {} rules", live.generation, live.config.rules.len())
+        self.live().summary()
     }
 
     pub(super) fn live(&self) -> std::sync::MutexGuard<'_, Live> {
@@ -273,6 +290,14 @@ impl crate::metrics::server::Source for Engine {
 }
 
 impl Live {
+    /// The generation and how many interfaces it filters.
+    fn summary(&self) -> String {
+        let on: Vec<String> =
+            self.dataplane.filtered().values().map(|one| format!("{} ({})", one.name, one.mode)).collect();
+        let on = if on.is_empty() { "no interface yet".into() } else { on.join(", ") };
+        format!("generation {} on {on}, {} rules", self.generation, self.config.rules.len())
+    }
+
     fn follow_interfaces(&mut self) -> Result<(), Failure> {
         for lost in self.dataplane.forget_vanished()? {
             tracing::warn!("{lost}");
@@ -406,6 +431,20 @@ pub fn tables(networks: PerFamily<u64>, compilation: &Compilation) -> Tables {
 
 fn success() -> LastReload {
     LastReload { time: time::now_text(), result: "success".into(), error: None }
+}
+
+/// The slots of the daemon before this one, the outcomes that its generation may count, and what all slots stand at; where it
+/// left none, none.
+fn counted_so_far(pins: &Pins) -> Result<(Slots, Vec<Outcome>, Vec<Counter>), Failure> {
+    let nothing = (Slots::new(), Vec::new(), Vec::new());
+    let Some(kept) = kept::find(pins) else { return Ok(nothing) };
+    let Some((slots, running)) = Slots::read(&kept.meaning) else {
+        tracing::warn!("counting anew: what the daemon before has counted is another version's");
+        kept::forget(pins);
+        return Ok(nothing);
+    };
+    let counters = kept.counters.read(slots.end())?;
+    Ok((slots, running, counters))
 }
 
 /// What a reload leaves as it was.

@@ -23,6 +23,7 @@ use tokio::{
 use self::engine::{Candidate, Engine};
 use crate::{
     Failure,
+    config::OnStop,
     dataplane::{ProgramOptions, clock::Settings},
     metrics,
 };
@@ -114,8 +115,16 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
     }
     service::stopping();
     control.abort();
-    tokio::task::block_in_place(|| engine.detach_all());
-    tracing::info!("detached; nothing is filtered any more");
+    match engine.on_stop() {
+        OnStop::Keep => {
+            let left = engine.leave();
+            tracing::warn!("the daemon ends, and the gate goes on filtering until `octroi detach`: {left}");
+        }
+        OnStop::Detach => {
+            tokio::task::block_in_place(|| engine.detach_all());
+            tracing::info!("detached; nothing is filtered any more");
+        }
+    }
     Ok(())
 }
 

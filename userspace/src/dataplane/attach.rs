@@ -12,16 +12,26 @@ use aya::programs::{
 use super::{
     DataplaneError,
     bpffs::Pins,
+    error::with_sources,
     interfaces::{self, Attached, Mode},
-    links::with_sources,
     program::Program,
 };
 use crate::config;
 
 /// The name of a pin: the interface's index, and the network namespace, since one BPF file system may serve several.
 pub(super) fn pin_name(kind: &str, index: u32) -> String {
+    format!("{kind}-{index}{}", netns())
+}
+
+/// Whether a pin of that name is a link.
+pub(super) fn is_link(name: &str) -> bool {
+    name.starts_with("xdp-") || name.starts_with("tc-")
+}
+
+/// How the names of this network namespace's pins end.
+pub(super) fn netns() -> String {
     let namespace = fs::metadata("/proc/self/ns/net").map_or(0, |info| info.ino());
-    format!("{kind}-{index}-netns-{namespace}")
+    format!("-netns-{namespace}")
 }
 
 /// The interface's index in the name of a pin for XDP in this network namespace.

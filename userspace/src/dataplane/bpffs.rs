@@ -14,6 +14,11 @@ use std::{
 
 use octroi_abi::ABI_VERSION;
 
+use super::{
+    attach::{is_link, netns},
+    kept,
+};
+
 /// BPF_FS_MAGIC (include/uapi/linux/magic.h).
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 
@@ -162,8 +167,17 @@ impl Pins {
     /// Keeps other daemons away from these pins as long as this value lives.
     ///
     /// # Errors
-    /// When another one has them.
+    /// When another one has them, of whichever version.
     pub fn lock(&mut self) -> Result<(), BpffsError> {
+        if self.lock.is_some() {
+            return Ok(());
+        }
+        for path in self.of_other_versions("") {
+            let held = File::open(&path).map(|directory| directory.try_lock());
+            if matches!(held, Ok(Err(fs::TryLockError::WouldBlock))) {
+                return Err(BpffsError::InUse { path });
+            }
+        }
         let path = &self.directory;
         let file = File::open(path).map_err(|error| BpffsError::io(path, error, LET_IN))?;
         match file.try_lock() {
@@ -223,8 +237,12 @@ impl Pins {
         Scratch::make(&self.directory, SCRATCH)
     }
 
-    /// Removes the directories if nothing is left in them.
-    pub fn remove_if_empty(&self) {
+    /// Removes what is of no use without a link, and the directories, if there is nothing else in them.
+    pub fn tidy(&self) {
+        let is_link = |name: &str| name.ends_with(&netns()) && is_link(name);
+        if self.left(|name| is_link(name).then_some(())).is_ok_and(|links| links.is_empty()) {
+            kept::forget(self);
+        }
         // A directory that is not empty stays: that is what these calls are for.
         let _ = fs::remove_dir(&self.directory);
         if let Some(base) = self.directory.parent() {

@@ -1,8 +1,10 @@
 //! Counters, shared by all generations.
 
+use std::{io, path::Path};
+
 use aya::{
     Pod,
-    maps::{Map, MapData, PerCpuArray},
+    maps::{Map, PerCpuArray},
 };
 use octroi_abi::{Counter, slot};
 
@@ -27,9 +29,10 @@ impl Counters {
         Self { map }
     }
 
-    pub(super) fn data(&self) -> &MapData {
+    /// Pins the map.
+    pub(super) fn pin(&self, path: &Path) -> io::Result<()> {
         match &self.map {
-            Map::PerCpuArray(data) => data,
+            Map::PerCpuArray(data) => data.pin(path).map_err(io::Error::other),
             _ => unreachable!("the loader made it a per-CPU array"),
         }
     }

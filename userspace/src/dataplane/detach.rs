@@ -11,8 +11,9 @@ use std::{
 };
 
 use super::{
-    attach::pin_name,
+    attach::{is_link, netns},
     bpffs::{BpffsError, SCRATCH, is_bpffs, is_version},
+    kept::is_kept,
 };
 
 const AS_ROOT: &str = "run octroi detach as root";
@@ -27,7 +28,7 @@ pub fn remove_pins(base: &Path, all: bool) -> Result<Option<usize>, BpffsError> 
     if !is_bpffs(&outer.reach("")) {
         return Err(BpffsError::Elsewhere { path: base.into() });
     }
-    let own = pin_name("", 0).rsplit_once("-netns-").map(|(_, namespace)| format!("-netns-{namespace}"));
+    let own = netns();
     let mut removed = 0;
     // Other ABI versions' too: an older octroi may have left them.
     for version in outer.names()?.into_iter().filter(|name| is_version(Path::new(name))) {
@@ -37,11 +38,10 @@ pub fn remove_pins(base: &Path, all: bool) -> Result<Option<usize>, BpffsError> 
             return Err(BpffsError::InUse { path: pins.path });
         }
         for name in pins.names()? {
-            let ours = own.as_ref().is_some_and(|own| name.ends_with(own.as_str()));
-            let link = name.starts_with("xdp-") || name.starts_with("tc-");
-            if link && (all || ours) {
+            let ours = all || name.ends_with(&own);
+            if ours && (is_link(&name) || is_kept(&name)) {
                 pins.remove(&name)?;
-                removed += 1;
+                removed += usize::from(is_link(&name));
             } else if all && name.starts_with(SCRATCH) {
                 pins.remove_scratch(&name)?;
             }

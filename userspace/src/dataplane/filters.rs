@@ -12,7 +12,7 @@ use aya::{
 };
 use octroi_abi::name;
 
-use super::{DataplaneError, attach::pin_name, bpffs::Pins, links::with_sources, program::Program};
+use super::{DataplaneError, attach::pin_name, bpffs::Pins, error::with_sources, program::Program};
 
 /// The tc programs that set marks.
 #[derive(Debug, Default)]

@@ -5,107 +5,26 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
 };
 
-use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use ipnetwork::IpNetwork;
-use octroi_abi::{MAX_LEASES, Verdict};
+use octroi_abi::Verdict;
 use octroi_gate::host::Compiled;
 
 use super::{
+    DataplaneError,
     attach::Slot,
-    bpffs::{BpffsError, Pins},
+    bpffs::Pins,
     counters::Counters,
     filters::Filters,
     interfaces::{self, Interface, Mode},
+    kept,
     leases::Leases,
-    program::{Probed, Program, ProgramOptions},
+    program::{Probed, Program, ProgramOptions, Sharing},
     shared::Shared,
 };
 use crate::config;
-
-/// Why the kernel side could not be set up or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum DataplaneError {
-    /// The directory of pins.
-    #[error(transparent)]
-    Bpffs(#[from] BpffsError),
-    /// A map could not be made.
-    #[error("make the map {name} of {bytes} bytes: {error}{}", privilege_hint(.error))]
-    Map {
-        /// Its name.
-        name: &'static str,
-        /// The size of its value.
-        bytes: usize,
-        /// The kernel's reason.
-        error: io::Error,
-    },
-    /// The eBPF object could not be loaded.
-    #[error("load the eBPF object: {0}")]
-    Object(EbpfError),
-    /// The object lacks something: it belongs to another version.
-    #[error("the eBPF object has no {name}: it was built for another version")]
-    Missing {
-        /// What.
-        name: &'static str,
-    },
-    /// The verifier refused a program.
-    #[error("load the program {name}: {}", with_sources(.error))]
-    Verifier {
-        /// The program.
-        name: &'static str,
-        /// The verifier's words.
-        error: ProgramError,
-    },
-    /// A test run failed.
-    #[error("test run of a frame of {bytes} bytes: {}", with_sources(.error))]
-    TestRun {
-        /// The frame's length.
-        bytes: usize,
-        /// The kernel's reason.
-        error: ProgramError,
-    },
-    /// The counters could not be read.
-    #[error("read the counters: {0}")]
-    Counters(MapError),
-    /// No more leases fit.
-    #[error(
-        "add the lease {prefix}: there are {MAX_LEASES} of its family, and no more fit; remove some, which `octroi lease list` \
-         shows, or bring prefixes together"
-    )]
-    LeasesFull {
-        /// The prefix that one was to be added for.
-        prefix: IpNetwork,
-    },
-    /// A lease could not be changed.
-    #[error("change the lease {prefix} in the kernel: {}", with_sources(.error))]
-    Lease {
-        /// Its prefix.
-        prefix: IpNetwork,
-        /// The kernel's reason.
-        error: MapError,
-    },
-    /// A program could not be attached.
-    #[error("attach XDP to {interface}: {reason}")]
-    Attach {
-        /// The interface.
-        interface: String,
-        /// Why, and what helps.
-        reason: String,
-    },
-    /// A running link could not be given the new program.
-    #[error("replace the program on {interface}: {reason}")]
-    Replace {
-        /// The interface.
-        interface: String,
-        /// Why.
-        reason: String,
-    },
-    /// Interfaces could not be listed.
-    #[error("list network interfaces: {0}")]
-    Interfaces(io::Error),
-}
 
 /// An interface that is filtered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -145,10 +64,22 @@ impl Dataplane {
         options: ProgramOptions,
     ) -> Result<Self, DataplaneError> {
         pins.lock()?;
-        let (current, shared) = Program::load(&pins.scratch()?, compiled, None, options)?;
+        let counters = kept::counters_path(&pins);
+        let sharing = Sharing::Counters(&counters);
+        let loaded = Program::load(&pins.scratch()?, compiled, sharing, options);
+        let (current, shared) = loaded.inspect_err(|_| pins.tidy())?;
         let shared = shared.ok_or(DataplaneError::Missing { name: "COUNTERS" })?;
         let (filtered, filters) = (BTreeMap::new(), Filters::default());
         Ok(Self { pins, shared, current, filtered, filters, refused: BTreeSet::new(), options })
+    }
+
+    /// Keeps what the counters mean for the daemon that comes after this one: before anything is attached that counts by them. It is
+    /// none of the gate's business if that fails: the next daemon then counts anew.
+    pub fn keep_meaning(&self, meaning: &[u8]) {
+        if let Err(error) = kept::write_meaning(&self.pins, meaning) {
+            tracing::warn!(%error, "keep what the counters mean: the next daemon will count anew");
+            kept::forget_meaning(&self.pins);
+        }
     }
 
     /// The counters of all generations.
@@ -207,7 +138,8 @@ impl Dataplane {
     /// # Errors
     /// When it cannot be loaded.
     pub fn beside(&self, compiled: &Compiled) -> Result<Program, DataplaneError> {
-        let (mut new, _) = Program::load(&self.pins.scratch()?, compiled, Some(&self.shared), self.options)?;
+        let (mut new, _) =
+            Program::load(&self.pins.scratch()?, compiled, Sharing::All(&self.shared), self.options)?;
         // What it has learnt about drivers holds on: the tc program must not lose marks until it is learnt again.
         new.set_metadata_refused(self.current.metadata_refused());
         Ok(new)
@@ -380,6 +312,7 @@ impl Dataplane {
             }
             self.detach(index);
         }
+        kept::forget_other_versions(&self.pins);
         Ok(cleared)
     }
 
@@ -397,7 +330,12 @@ impl Dataplane {
         for index in own.map(|(&index, _)| index).collect::<Vec<_>>() {
             self.detach(index);
         }
-        self.pins.remove_if_empty();
+        self.pins.tidy();
+    }
+
+    /// Leaves everything as it is, for the daemon that comes after this one; only what nothing needs goes.
+    pub fn leave(&self) {
+        self.pins.tidy();
     }
 
     /// Detaches from every interface.
@@ -405,40 +343,6 @@ impl Dataplane {
         for index in self.filtered.keys().copied().collect::<Vec<_>>() {
             self.detach(index);
         }
-        self.pins.remove_if_empty();
-    }
-}
-
-/// An error with the errors behind it, which hold the kernel's reason. Of the verifier's log, only the end: that is
-/// where its reason is.
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
-    const LINES: usize = 12;
-    let text = whole_text(error);
-    let lines: Vec<&str> = text.lines().collect();
-    if lines.len() <= LINES + 1 {
-        return text;
-    }
-    format!("{}\n…\n{}", lines[0], lines[lines.len() - LINES..].join("\n"))
-}
-
-fn whole_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
-}
-
-fn privilege_hint(error: &io::Error) -> &'static str {
-    if error.raw_os_error() == Some(libc::EPERM) {
-        "; octroi needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
-    } else {
-        ""
+        self.pins.tidy();
     }
 }

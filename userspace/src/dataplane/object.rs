@@ -14,7 +14,6 @@ use octroi_gate::{host::Compiled, lease, service::Service};
 use super::{
     DataplaneError,
     bpffs::Scratch,
-    shared::Shared,
     sys::{self, Mapped},
 };
 
@@ -29,7 +28,8 @@ pub struct Object {
 
 impl Object {
     /// Loads the object in `bytes` with the tables, classes and constants of a policy. `scratch` is needed only until
-    /// this returns. `more` are data sections that the object has beyond those, with what they begin as.
+    /// this returns. `pins` are maps that it uses, by name, where there is a pin, and else makes and pins. `more` are data
+    /// sections that the object has beyond those, with what they begin as.
     ///
     /// Where this kernel has no map value as large as an image, or `constants` say so, images are loaded in parts.
     ///
@@ -40,7 +40,7 @@ impl Object {
         scratch: &Scratch,
         compiled: &Compiled,
         constants: &Constants,
-        shared: Option<&Shared>,
+        pins: Vec<(&'static str, PathBuf)>,
         more: &[(&'static str, &[u8])],
     ) -> Result<Self, DataplaneError> {
         let classes = bytes_of_classes(&compiled.classes);
@@ -79,12 +79,9 @@ impl Object {
         for &(section, bytes) in own.iter().chain(more) {
             data.push(Data::new(section, bytes, bytes.len())?);
         }
-        let mut paths = Vec::new();
+        let mut paths = pins;
         for one in &data {
             paths.push((one.name, one.pin(scratch)?));
-        }
-        if let Some(shared) = shared {
-            paths.extend(shared.pin(scratch)?);
         }
         let constants = bytes_of_constants(&constants);
         let mut loader: EbpfLoader<'_> = SPARE.take().unwrap_or_else(new_loader);

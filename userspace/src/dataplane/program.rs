@@ -1,6 +1,6 @@
 //! One generation in the kernel: programs, tables, classes, constants.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, path::Path, time::Duration};
 
 use aya::{
     Ebpf, include_bytes_aligned,
@@ -28,6 +28,17 @@ pub struct ProgramOptions {
     pub plain_stores: bool,
     /// Note the slot of each packet, for test runs.
     pub trace: bool,
+}
+
+/// Where a load has the maps from that outlive generations.
+#[derive(Clone, Copy, Debug)]
+pub enum Sharing<'a> {
+    /// It makes them.
+    Nothing,
+    /// The counters are those that are pinned at this path, or are made and pinned there; it makes the leases.
+    Counters(&'a Path),
+    /// From generations that run.
+    All(&'a Shared),
 }
 
 /// A loaded generation.
@@ -63,17 +74,22 @@ pub struct Probed {
 }
 
 impl Program {
-    /// Loads a compiled policy beside whatever runs. `scratch` is needed only until this returns. `shared` is what the running
-    /// generations share; `None` makes it anew, and it comes back with the program.
+    /// Loads a compiled policy beside whatever runs. `scratch` is needed only until this returns. What `sharing` did
+    /// not give comes back with the program.
     ///
     /// # Errors
     /// When the kernel refuses a map or a program; the error has the verifier's words.
     pub fn load(
         scratch: &Scratch,
         compiled: &Compiled,
-        shared: Option<&Shared>,
+        sharing: Sharing<'_>,
         options: ProgramOptions,
     ) -> Result<(Self, Option<Shared>), DataplaneError> {
+        let pins = match sharing {
+            Sharing::Nothing => Vec::new(),
+            Sharing::Counters(path) => vec![(name::COUNTERS, path.to_owned())],
+            Sharing::All(shared) => shared.pin(scratch)?,
+        };
         let constants = Constants {
             no_metadata: u32::from(options.no_metadata),
             parts: u32::from(options.parts),
@@ -83,11 +99,14 @@ impl Program {
         };
         let plain = options.plain_stores || !older::compares_and_exchanges();
         let bytes = if plain { Cow::Owned(older::with_plain_stores(OBJECT)) } else { Cow::Borrowed(OBJECT) };
-        let mut object = Object::load(&bytes, scratch, compiled, &constants, shared, &[])?;
+        let mut object = Object::load(&bytes, scratch, compiled, &constants, pins, &[])?;
         // The only section that anybody looks at again; the others are unmapped.
         let notes = object.take(name::NOTES)?;
         let mut ebpf = object.ebpf;
-        let new = if shared.is_none() { Some(Shared::take(&mut ebpf)?) } else { None };
+        let new = match sharing {
+            Sharing::All(_) => None,
+            _ => Some(Shared::take(&mut ebpf)?),
+        };
         let mut program = Self { ebpf, marks: compiled.marks(), alone: options.alone, notes };
         let epoch = clock::epoch();
         program.set_epoch(if options.alone { epoch.wrapping_add(clock::since_boot()) } else { epoch });

@@ -1,6 +1,6 @@
 //! What all generations share: counters and leases. The first generation's load makes them.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use aya::Ebpf;
 use octroi_abi::name;
@@ -33,10 +33,10 @@ impl Shared {
     /// Pins them, to hand them to the loader; their names and pins.
     pub(super) fn pin(&self, scratch: &Scratch) -> Result<Vec<(&'static str, PathBuf)>, DataplaneError> {
         let path = scratch.path("counters");
-        self.counters.data().pin(&path).map_err(|error| DataplaneError::Map {
+        self.counters.pin(&path).map_err(|error| DataplaneError::Map {
             name: name::COUNTERS,
             bytes: 0,
-            error: io::Error::other(error),
+            error,
         })?;
         let mut pins = vec![(name::COUNTERS, path)];
         pins.extend(self.leases.pin(scratch)?);

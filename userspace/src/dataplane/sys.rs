@@ -78,6 +78,15 @@ impl Mapped {
         Ok(Self { start, length })
     }
 
+    /// A copy of all of it.
+    #[must_use]
+    pub fn read(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.length];
+        // SAFETY: the mapping has as many bytes, and does not overlap a new vector.
+        unsafe { ptr::copy_nonoverlapping(self.start.as_ptr(), bytes.as_mut_ptr(), self.length) };
+        bytes
+    }
+
     /// Copies `bytes` to the element's beginning.
     ///
     /// # Panics

@@ -4,6 +4,8 @@
 //! the kernel counts each packet once, and every metric is a sum over slots. Slots outlive generations and rules are
 //! known by name, so a reload neither loses nor resets a count.
 
+mod kept;
+
 use std::collections::HashMap;
 
 use octroi_abi::{Counter, Verdict, slot};
@@ -112,7 +114,7 @@ impl Slots {
                 self.pairs[pair_of(slot)] = Pair { outcome: outcome.clone(), base };
                 slot
             } else {
-                let slot = slot::FIRST_CLASS + 2 * u32::try_from(self.pairs.len()).expect("at most PAIRS");
+                let slot = first_of(self.pairs.len());
                 self.pairs.push(Pair { outcome: outcome.clone(), base: [Counter::default(); 2] });
                 slot
             };
@@ -132,7 +134,7 @@ impl Slots {
         let keep: std::collections::HashSet<&Outcome> = wanted.iter().chain(in_use).collect();
         let mut free = Vec::new();
         for (index, pair) in self.pairs.iter().enumerate().filter(|(_, pair)| !keep.contains(&pair.outcome)) {
-            let first = slot::FIRST_CLASS + 2 * u32::try_from(index).expect("at most PAIRS");
+            let first = first_of(index);
             // A slot that was given away before and found no new owner is still listed under its old outcome.
             if self.numbers.remove(&pair.outcome).is_some() {
                 let total = self.retired.entry(pair.outcome.clone()).or_default();
@@ -151,7 +153,7 @@ impl Slots {
         read: impl Fn(u32) -> Counter + 'a,
     ) -> impl Iterator<Item = (&'a Outcome, [Counter; 2])> + 'a {
         let live = self.pairs.iter().enumerate().filter_map(move |(index, pair)| {
-            let first = slot::FIRST_CLASS + 2 * u32::try_from(index).expect("at most PAIRS");
+            let first = first_of(index);
             let owned = self.numbers.get(&pair.outcome) == Some(&first);
             owned.then(|| (&pair.outcome, counts(first, pair, &read)))
         });
@@ -161,7 +163,7 @@ impl Slots {
     /// The first slot that counts nothing yet.
     #[must_use]
     pub fn end(&self) -> u32 {
-        slot::FIRST_CLASS + 2 * u32::try_from(self.pairs.len()).expect("at most PAIRS")
+        first_of(self.pairs.len())
     }
 
     /// The outcome that a slot counts.
@@ -169,6 +171,11 @@ impl Slots {
     pub fn outcome(&self, slot: u32) -> Option<&Outcome> {
         if slot < slot::FIRST_CLASS { None } else { self.pairs.get(pair_of(slot)).map(|pair| &pair.outcome) }
     }
+}
+
+/// IPv4's slot of the pair with that index.
+fn first_of(index: usize) -> u32 {
+    slot::FIRST_CLASS + 2 * u32::try_from(index).expect("at most PAIRS")
 }
 
 const fn pair_of(slot: u32) -> usize {

@@ -80,6 +80,7 @@ fn interfaces_alone_give_the_defaults() {
                 socket: "/run/octroi/octroi.sock".into(),
                 pins: "/sys/fs/bpf/octroi".into(),
                 state: "/var/lib/octroi".into(),
+                on_stop: OnStop::Keep,
             },
             rules: Vec::new(),
         }
@@ -106,6 +107,7 @@ fn every_setting_is_read() {
         socket = "/tmp/o.sock"
         pins = "/sys/fs/bpf/other"
         state = "/srv/octroi"
+        on_stop = "detach"
         "#,
     )
     .expect("a valid configuration");
@@ -125,7 +127,8 @@ fn every_setting_is_read() {
         Control {
             socket: "/tmp/o.sock".into(),
             pins: "/sys/fs/bpf/other".into(),
-            state: "/srv/octroi".into()
+            state: "/srv/octroi".into(),
+            on_stop: OnStop::Detach,
         }
     );
     assert_eq!(accepted("mode = \"generic\"\nmetrics.listen = \"\"").metrics, None);

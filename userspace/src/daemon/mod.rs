@@ -74,12 +74,7 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
 
     let control = tokio::spawn(control::serve(socket, Arc::clone(&engine), events.clone()));
     if let Some(listener) = metrics {
-        let source = Arc::clone(&engine);
-        tokio::spawn(async move {
-            if let Err(error) = metrics::server::serve(listener, source, std::future::pending()).await {
-                tracing::error!(%error, "serve metrics");
-            }
-        });
+        tokio::spawn(metrics::server::serve(listener, Arc::clone(&engine)));
     }
     service::ready(&engine.summary());
     tracing::info!("ready in {:.2} s: {}", started.elapsed().as_secs_f64(), engine.summary());

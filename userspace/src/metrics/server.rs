@@ -1,9 +1,18 @@
 //! `GET /metrics` and `GET /healthz`.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 
 /// What the server asks the daemon for.
 pub trait Source: Send + Sync + 'static {
@@ -23,20 +32,50 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Serves until `stop` is done.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve<S: Source>(
-    listener: TcpListener,
-    source: Arc<S>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+/// Connections at once; beyond, whoever connects waits until one ends.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send a request's head, and how long a connection may be idle.
+const HEAD: Duration = Duration::from_secs(10);
+/// How long a connection may last; a request that has begun by then has [`HEAD`] to end. A client that does not read its answer
+/// holds it no longer.
+const WHOLE: Duration = Duration::from_secs(60);
+/// How long to wait where no connection can be accepted: descriptors may be free again by then.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves for as long as it is polled. Whatever clients do, there are at most 64 connections, each for 70 s at most.
+pub async fn serve<S: Source>(listener: TcpListener, source: Arc<S>) {
     let router = Router::new()
         .route("/metrics", get(metrics::<S>))
         .route("/healthz", get(health::<S>))
         .with_state(source);
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "accept a connection for metrics");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+        let connection =
+            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            let mut ended = timeout(WHOLE, connection.as_mut()).await;
+            if ended.is_err() {
+                connection.as_mut().graceful_shutdown();
+                ended = timeout(HEAD, connection).await;
+            }
+            if let Ok(Err(error)) = ended {
+                tracing::debug!(%error, "a connection for metrics");
+            }
+            drop(place);
+        });
+    }
 }
 
 async fn metrics<S: Source>(State(source): State<Arc<S>>) -> impl IntoResponse {

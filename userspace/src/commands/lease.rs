@@ -80,7 +80,7 @@ fn list(args: &ReadArgs) -> Result<(), Failure> {
         Some(leases) => (leases, None),
         None => {
             let Control { state, .. } = places(&args.config)?;
-            let store = Store::new(&state);
+            let mut store = Store::new(&state);
             let leases = store.read(time::now_ns()).map_err(anyhow::Error::from)?;
             (leases.iter().cloned().collect(), Some(store))
         }

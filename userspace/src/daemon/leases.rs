@@ -20,23 +20,26 @@ use crate::{
 /// Reads what is kept in that directory and puts it into the kernel, before anything is attached. What cannot be read keeps
 /// nobody from closing the gate: the log says so.
 pub(super) fn restore(directory: &Path, dataplane: &mut Dataplane) -> (Store, Leases) {
-    let store = Store::new(directory);
-    let kept = store.read(time::now_ns()).unwrap_or_else(|error| {
-        let next = match store.set_aside() {
-            Ok(aside) => format!(
-                "it is {} now: correct it and move it back while octroi is stopped, or add its leases again with `octroi lease add`",
-                aside.display()
-            ),
-            Err(error) => format!("and it stays there ({error}): the next change to a lease replaces it"),
+    let mut store = Store::new(directory);
+    let leases = store.read(time::now_ns()).unwrap_or_else(|error| {
+        let next = match &error {
+            StoreError::Broken { .. } => match store.set_aside() {
+                Ok(aside) => format!(
+                    "it is {} now: correct it and move it back while octroi is stopped, or add its leases again with `octroi \
+                     lease add`",
+                    aside.display()
+                ),
+                Err(error) => format!("and it stays there ({error}): the next change to a lease replaces it"),
+            },
+            _ => "octroi changes no lease until it can be read, and then asks for a restart".to_owned(),
         };
         tracing::error!("{error}; none of its leases holds; {next}");
         Leases::default()
     });
-    let mut leases = Leases::default();
-    for lease in kept.iter() {
-        match put(dataplane, lease.prefix, Some(lease)) {
-            Ok(()) => drop(leases.insert(lease.clone())),
-            Err(error) => tracing::error!("{error}; it does not hold"),
+    for lease in leases.iter() {
+        // It stays on the list, and in the file: the next start tries again.
+        if let Err(error) = put(dataplane, lease.prefix, Some(lease)) {
+            tracing::error!("{error}; it does not hold: remove it and add it again, or restart octroi");
         }
     }
     if !leases.is_empty() {
@@ -103,11 +106,14 @@ impl Engine {
     pub fn end_leases(&self) {
         let mut live = self.live();
         for prefix in live.leases.over(time::now_ns()) {
-            if let Some(lease) = live.leases.remove(prefix) {
-                tracing::info!("ended: {}", lease.describe());
-            }
-            if let Err(error) = put(&mut live.dataplane, prefix, None) {
-                tracing::error!("{error}; it is over nevertheless");
+            // Kept where the kernel keeps it: the next event tries again.
+            match put(&mut live.dataplane, prefix, None) {
+                Ok(()) => {
+                    if let Some(lease) = live.leases.remove(prefix) {
+                        tracing::info!("ended: {}", lease.describe());
+                    }
+                }
+                Err(error) => tracing::error!("{error}; it is over nevertheless"),
             }
         }
     }
@@ -135,7 +141,9 @@ impl Engine {
         let prepared = store.prepare(&wanted).map_err(failed)?;
         let old = self.live().change(prefix, lease)?;
         if let Err(error) = prepared.commit() {
-            self.live().change(prefix, old.as_ref())?;
+            if let Err(error) = self.live().change(prefix, old.as_ref()) {
+                tracing::error!("{error}; what was refused holds until octroi ends");
+            }
             return Err(failed(error));
         }
         Ok(old)

@@ -44,6 +44,9 @@ pub enum Event {
 /// How often interfaces are looked at when nothing else happens.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long to wait at least for what is due: so that what fails is not tried again at once.
+const A_MOMENT: Duration = Duration::from_millis(50);
+
 /// Runs the daemon until it is told to end.
 ///
 /// # Errors
@@ -83,7 +86,7 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
         engine.end_leases();
         // The kernel tells of most changes; not of a program that somebody detached, nor when an interface that took none
         // would take one.
-        let patience = engine.until_lease_ends().map_or(LOOK_AGAIN, |end| end.min(LOOK_AGAIN));
+        let patience = engine.until_lease_ends().map_or(LOOK_AGAIN, |end| end.clamp(A_MOMENT, LOOK_AGAIN));
         let event = timeout(patience, queue.recv()).await.unwrap_or(Some(Event::Interfaces));
         let Some(event) = event else { break };
         match event {

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     hash::{DefaultHasher, Hasher},
     io::{self, Read, Seek},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
     time::UNIX_EPOCH,
@@ -31,9 +32,17 @@ struct Seen {
 }
 
 impl Held {
-    /// Opens a file.
+    /// Opens a file: a regular one, since others have no end, or wait for somebody.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is something else.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: Mutex::new(File::open(path)?), first: OnceLock::new() })
+        // A FIFO would wait for a writer here.
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file), first: OnceLock::new() })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -65,9 +74,7 @@ impl Held {
 fn read_settled(mut file: &File, path: &Path) -> Result<(Vec<u8>, i64), DatabaseError> {
     let failed = |source| DatabaseError::Read { path: path.to_owned(), source };
     let before = file.metadata().map_err(failed)?;
-    if before.is_file() {
-        file.rewind().map_err(failed)?;
-    }
+    file.rewind().map_err(failed)?;
     let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
     file.read_to_end(&mut bytes).map_err(failed)?;
     let after = file.metadata().map_err(failed)?;

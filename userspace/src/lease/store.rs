@@ -30,6 +30,16 @@ pub enum StoreError {
         /// What is wrong, and in which line.
         error: serde_json::Error,
     },
+    /// The file could not be read, so that a change would lose what is in it.
+    #[error(
+        "keep the leases in {}: octroi could not read it when it started, and what is in it would be lost; make it readable \
+         for the user that octroi runs as, and restart octroi",
+        path.display()
+    )]
+    Unread {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file cannot be written.
     #[error(
         "keep the leases in {}: {error}; it has to be writable for the user that octroi runs as ([control] state names the \
@@ -55,13 +65,15 @@ struct Kept<L> {
 #[derive(Clone, Debug)]
 pub struct Store {
     path: PathBuf,
+    /// It is there, and could not be read.
+    unread: bool,
 }
 
 impl Store {
     /// The one in that directory, which need not be there.
     #[must_use]
     pub fn new(directory: &Path) -> Self {
-        Self { path: directory.join("leases.json") }
+        Self { path: directory.join("leases.json"), unread: false }
     }
 
     /// The file.
@@ -73,24 +85,31 @@ impl Store {
     /// The leases in the file that are not over at `now`, in nanoseconds since the Unix epoch; none where there is no file.
     ///
     /// # Errors
-    /// When the file cannot be read, or is broken.
-    pub fn read(&self, now: u64) -> Result<Leases, StoreError> {
+    /// When the file cannot be read, which [`prepare`](Self::prepare) then refuses to replace, or is broken.
+    pub fn read(&mut self, now: u64) -> Result<Leases, StoreError> {
         let text = match fs::read(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Leases::default()),
-            Err(error) => return Err(StoreError::Read { path: self.path.clone(), error }),
+            Err(error) => {
+                self.unread = true;
+                return Err(StoreError::Read { path: self.path.clone(), error });
+            }
         };
         let kept: Kept<Vec<Lease>> = serde_json::from_slice(&text)
             .map_err(|error| StoreError::Broken { path: self.path.clone(), error })?;
         Ok(kept.leases.into_iter().filter(|lease| !lease.is_over(now)).collect())
     }
 
-    /// Moves the file out of the way, so that the next change does not overwrite it; where it is then.
+    /// Moves the file out of the way, so that the next change does not overwrite it; where it is then: nothing that was moved
+    /// there before is overwritten either.
     ///
     /// # Errors
     /// When it stays where it is.
     pub fn set_aside(&self) -> io::Result<PathBuf> {
-        let aside = self.path.with_extension("json.broken");
+        let names = (1..).map(|number| format!("json.broken-{number}"));
+        let names = std::iter::once("json.broken".to_owned()).chain(names);
+        let free = names.map(|name| self.path.with_extension(name)).find(|path| !path.exists());
+        let aside = free.expect("some number is free");
         fs::rename(&self.path, &aside).map(|()| aside)
     }
 
@@ -99,6 +118,9 @@ impl Store {
     /// # Errors
     /// When they cannot be written; the file is then as it was.
     pub fn prepare(&self, leases: &Leases) -> Result<Prepared, StoreError> {
+        if self.unread {
+            return Err(StoreError::Unread { path: self.path.clone() });
+        }
         let prepared = Prepared { new: self.path.with_extension("json.new"), path: self.path.clone() };
         prepared.write(leases).map_err(|error| StoreError::Write { path: self.path.clone(), error })?;
         Ok(prepared)
@@ -129,14 +151,18 @@ impl Prepared {
         file.sync_all()
     }
 
-    /// Puts them in the file's place, whole, also where the power fails.
+    /// Puts them in the file's place, whole. Where the disk does not confirm that it has the new name, they hold nevertheless: a
+    /// power cut may bring the old ones back, and the log says so.
     ///
     /// # Errors
-    /// When that fails; the file may be the old one or the new one then, but no mixture.
+    /// When the file is as it was.
     pub fn commit(self) -> Result<(), StoreError> {
-        let renamed = fs::rename(&self.new, &self.path);
-        let synced = renamed.and_then(|()| File::open(self.directory())?.sync_all());
-        synced.map_err(|error| StoreError::Write { path: self.path.clone(), error })
+        let failed = |error| StoreError::Write { path: self.path.clone(), error };
+        fs::rename(&self.new, &self.path).map_err(failed)?;
+        if let Err(error) = File::open(self.directory()).and_then(|directory| directory.sync_all()) {
+            tracing::error!(%error, "the disk may not have the new {} yet: a power cut may bring the old one back", self.path.display());
+        }
+        Ok(())
     }
 }
 

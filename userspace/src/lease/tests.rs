@@ -95,7 +95,7 @@ fn a_prefix_has_one_lease_and_leases_end_one_by_one() {
 #[test]
 fn what_is_kept_is_read_again_but_what_is_over() {
     let folder = tempfile::tempdir().expect("make a temporary directory");
-    let store = Store::new(&folder.path().join("state"));
+    let mut store = Store::new(&folder.path().join("state"));
     assert_eq!(store.read(0).expect("no file is no lease"), Leases::default());
 
     let mut leases: Leases = [
@@ -122,7 +122,7 @@ fn what_is_kept_is_read_again_but_what_is_over() {
 #[test]
 fn a_broken_file_is_named_with_the_place_and_can_be_moved_aside() {
     let folder = tempfile::tempdir().expect("make a temporary directory");
-    let store = Store::new(folder.path());
+    let mut store = Store::new(folder.path());
     let one =
         |rest: &str| format!("{{\"leases\":[\n{{\"prefix\":\"1.0.0.0/8\",\"action\":\"pass\",{rest}}}]}}");
     let times = "\"since\":\"2026-01-01T00:00:00Z\",\"until\":\"2126-01-01T00:00:00Z\"";
@@ -149,4 +149,19 @@ fn a_broken_file_is_named_with_the_place_and_can_be_moved_aside() {
     let aside = store.set_aside().expect("moved");
     assert_eq!(aside, folder.path().join("leases.json.broken"));
     assert_eq!(store.read(0).expect("no file is no lease"), Leases::default());
+    fs::write(store.path(), "again").expect("write into a directory of ours");
+    let aside = store.set_aside().expect("moved");
+    assert_eq!(aside, folder.path().join("leases.json.broken-1"), "the first one stays");
+}
+
+#[test]
+fn a_file_that_could_not_be_read_is_not_replaced() {
+    let folder = tempfile::tempdir().expect("make a temporary directory");
+    let mut store = Store::new(folder.path());
+    // Root may read whatever is a file.
+    fs::create_dir(store.path()).expect("make a directory in ours");
+    assert!(matches!(store.read(0), Err(StoreError::Read { .. })));
+    fs::remove_dir(store.path()).expect("it is ours");
+    let refused = store.prepare(&Leases::default()).expect_err("it may be there again").to_string();
+    assert!(refused.contains("leases.json") && refused.contains("restart octroi"), "{refused}");
 }

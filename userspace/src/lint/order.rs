@@ -11,6 +11,7 @@ use super::{
 use crate::{
     config::{Action, Rule},
     policy::matches::Together,
+    time::text_ns,
 };
 
 /// Rules that never match, and exceptions behind what they should except.
@@ -79,7 +80,7 @@ impl Policy<'_> {
     fn covered_warning(&self, rule: &Rule, above: &BTreeSet<usize>, from: Option<u64>) -> String {
         let above: Vec<&Rule> = above.iter().map(|&above| &self.rules[above]).collect();
         let (name, deciders) = (&rule.name, named(&above));
-        let from = from.map(|at| format!(" from {} on", time::text(at))).unwrap_or_default();
+        let from = from.map(|at| format!(" from {} on", text_ns(at))).unwrap_or_default();
         let s = if above.len() == 1 { "s" } else { "" };
         if rule.action == Action::Pass && above.iter().all(|above| !passes(&above.action)) {
             let does = match above.as_slice() {

@@ -33,11 +33,7 @@ impl Surroundings {
     #[must_use]
     pub fn here() -> Self {
         let ports = fs::read_to_string(CLIENT_PORTS).ok().and_then(|text| client_ports(&text));
-        Self {
-            now: u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default(),
-            client_ports: ports.unwrap_or(USUAL_CLIENT_PORTS),
-            login: login(),
-        }
+        Self { now: crate::time::now_ns(), client_ports: ports.unwrap_or(USUAL_CLIENT_PORTS), login: login() }
     }
 }
 

@@ -1,13 +1,11 @@
 //! Rules that are over; and when a rule does what.
 
-use jiff::Timestamp;
-
-use crate::config::Rule;
+use crate::{config::Rule, time::text_ns};
 
 /// Rules whose `until` is past: they do nothing any more.
 pub(super) fn expired(rules: &[Rule], now: u64) -> Vec<String> {
     let over = rules.iter().filter(|rule| is_over(rule, now)).filter_map(|rule| {
-        let until = text(rule.until?);
+        let until = text_ns(rule.until?);
         Some(format!(
             "rule {:?} is over: its until, {until}, is past, so it does nothing; remove it, or give it a later until",
             rule.name
@@ -29,7 +27,7 @@ pub(super) struct Window {
     /// From here on for all.
     pub(super) full: u64,
     /// From here on no more.
-    end: Option<u64>,
+    pub(super) end: Option<u64>,
 }
 
 impl Window {
@@ -47,10 +45,4 @@ impl Window {
             && self.full <= other.full
             && self.end.is_none_or(|end| other.end.is_some_and(|other| other <= end))
     }
-}
-
-/// Nanoseconds since the Unix epoch as RFC 3339.
-pub(super) fn text(nanoseconds: u64) -> String {
-    let time = Timestamp::from_nanosecond(nanoseconds.into());
-    time.map_or_else(|_| format!("{nanoseconds} ns"), |time| time.to_string())
 }

@@ -115,9 +115,8 @@ fn a_file_that_cannot_be_opened_is_named_with_the_rule_and_the_next_step() {
             path.display()
         )
     );
-    let directory = OriginalList::open(folder.path(), "drop-list").unwrap();
-    let message = directory.read().unwrap_err().to_string();
-    assert_eq!(message, format!("read {}: Is a directory (os error 21)", folder.path().display()));
+    let message = OriginalList::open(folder.path(), "drop-list").unwrap_err().to_string();
+    assert!(message.contains("not a regular file"), "{message}");
 }
 
 #[test]

@@ -79,6 +79,31 @@ fn a_rule_that_will_drop_one_s_own_address_is_warned_of_with_the_time() {
 }
 
 #[test]
+fn an_exception_that_ends_protects_until_then_only() {
+    let until = |keys: &str| rule("me", r#"cidr = ["1.0.1.7"]"#, "pass", keys);
+    let ends = until("until = 2026-09-01T00:00:00Z");
+    let later = by_rule("cn", "drops", " from 2026-09-01T00:00:00Z on at the latest", "go on");
+    assert_eq!(told(&(ends.clone() + &rule("cn", CN, "drop", "")), "1.0.1.7"), std::slice::from_ref(&later));
+    // The drop begins before the exception ends, or after it.
+    for (from, on) in [("2026-08-01", "2026-09-01"), ("2026-10-01", "2026-10-01")] {
+        let text = ends.clone() + &rule("cn", CN, "drop", &format!("from = {from}T00:00:00Z"));
+        let warning = by_rule("cn", "drops", &format!(" from {on}T00:00:00Z on at the latest"), "go on");
+        assert_eq!(told(&text, "1.0.1.7"), [warning], "{from}");
+    }
+    // It ends before the exception does.
+    let over = "from = 2026-08-01T00:00:00Z, until = 2026-08-09T00:00:00Z";
+    assert_eq!(told(&(ends.clone() + &rule("cn", CN, "drop", over)), "1.0.1.7"), [""; 0]);
+    let default = told(&(DEFAULT_DROP.to_owned() + &ends), "1.0.1.7");
+    assert_eq!(default.len(), 1);
+    let says =
+        "policy.default is \"drop\" and from 2026-09-01T00:00:00Z on no rule passes 1.0.1.7, from which";
+    assert!(default[0].starts_with(says), "{default:?}");
+    // Another takes its place in time.
+    let next = until("from = 2026-09-01T00:00:00Z").replace("\"me\"", "\"next\"");
+    assert_eq!(told(&(DEFAULT_DROP.to_owned() + &ends + &next), "1.0.1.7"), [""; 0]);
+}
+
+#[test]
 fn a_login_from_local_space_is_asked_about_only_where_rules_are() {
     let all = rule("all", ANY, "drop", "");
     assert_eq!(told(&(DEFAULT_DROP.to_owned() + &all), "192.168.1.7"), [""; 0]);

@@ -245,7 +245,8 @@ const REFERENCE: &[Key] = &[
         "rule.source.list",
         FILES,
         "not set",
-        "within a network that one of these files lists, one a line",
+        "within a network that one of these files lists: a prefix or an address a line, a million and more; what follows # or ; is \
+         a comment, and a line that is neither is an error",
     ),
     optional(
         "rule.source.anonymous",

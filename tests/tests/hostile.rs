@@ -5,11 +5,17 @@ use std::{
     fs,
     io::{Read, Write},
     net::{Ipv4Addr, TcpStream},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        net::UnixStream,
+    },
+    process::Command,
     time::{Duration, Instant},
 };
 
 use octroi_tests::{
-    gate::{Gate, METRICS_PORT},
+    command,
+    gate::{Gate, METRICS_PORT, Setup},
     netns::Lab,
     prom, wait,
 };
@@ -85,4 +91,103 @@ fn clients_that_say_nothing_hold_their_places_for_ten_seconds_only() {
     gate.status();
     drop(silent);
     wait::until("all are closed", || descriptors(&gate) <= before);
+}
+
+fn ask(gate: &Gate<'_>) -> UnixStream {
+    UnixStream::connect(gate.directory().join("octroi.sock")).expect("it listens")
+}
+
+#[test]
+fn ten_thousand_garbage_requests_leave_the_control_socket_as_it_was() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    gate.status();
+    let before = descriptors(&gate);
+    for number in 0..10_000 {
+        let mut stream = ask(&gate);
+        let mut request = match number % 5 {
+            0 => b"{\"command\":\"nothing\"}".to_vec(),
+            1 => b"{\"command\":\"explain\",\"addresses\":[1,2,3]}".to_vec(),
+            2 => vec![0xff; number],
+            3 => b"[".repeat(number * 20),
+            _ => b"{\"command\":\"add_lease\",\"prefix\":\"::/0\",\"action\":\"pass\",\"ttl\":0}".to_vec(),
+        };
+        request.push(b'\n');
+        // It may be refused before all of it is read.
+        let _ = stream.write_all(&request);
+        if number % 50 == 0 {
+            let mut reply = String::new();
+            let _ = stream.read_to_string(&mut reply);
+            assert!(reply.is_empty() || reply.contains("not understood"), "{reply}");
+        }
+    }
+    gate.status();
+    assert_eq!(gate.octroi(["lease", "list", "--json"]).json()["leases"], serde_json::json!([]));
+    wait::until("all are closed", || descriptors(&gate) <= before);
+}
+
+#[test]
+fn clients_of_the_control_socket_that_say_nothing_hold_their_places_for_five_seconds_only() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    let before = descriptors(&gate);
+    let silent: Vec<UnixStream> = (0..100).map(|_| ask(&gate)).collect();
+    assert!(descriptors(&gate) <= before + 64, "{} descriptors", descriptors(&gate));
+    wait::until("somebody else is answered", || gate.octroi(["status"]).status.success());
+    drop(silent);
+    wait::until("all are closed", || descriptors(&gate) <= before);
+}
+
+/// Runs a command as user 65534, in these groups.
+fn as_somebody(gate: &Gate<'_>, groups: &str, arguments: &[&str]) -> command::Finished {
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--reuid", "65534", "--regid", "65534", "--groups", groups, "--inh-caps", "-all"]);
+    // Where everybody may run it.
+    let binary = gate.directory().join("octroi");
+    if !binary.exists() {
+        fs::copy(octroi_tests::gate::binary(), &binary).expect("a directory of ours");
+    }
+    setpriv.arg(binary).args(arguments).arg("-c").arg(gate.config());
+    command::run(setpriv, command::SHORT)
+}
+
+#[test]
+fn a_group_may_ask_and_change_nothing_and_others_may_not_ask() {
+    let lab = Lab::new();
+    let (adm, other) = ("4", "65533");
+    let control = "group = \"adm\"".to_owned();
+    let gate = Gate::start_with(&lab, Setup { control, ..Setup::new(BLOCK_CN) });
+    for path in [gate.directory(), &gate.config()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    let group = fs::read_to_string("/etc/group").expect("it is everywhere");
+    assert!(
+        group.lines().any(|line| line.starts_with("adm:x:4:")),
+        "this test needs the group adm, with the id 4"
+    );
+    as_somebody(&gate, adm, &["status"]).success();
+    as_somebody(&gate, adm, &["lease", "list"]).success();
+    as_somebody(&gate, adm, &["explain", "1.0.1.1", "--live"]).success();
+    for (groups, arguments) in [
+        (adm, &["reload"][..]),
+        (adm, &["lease", "add", "1.0.1.1", "--action", "pass", "--ttl", "1h"]),
+        (other, &["status"]),
+    ] {
+        let refused = as_somebody(&gate, groups, arguments);
+        assert_eq!(refused.status.code(), Some(1), "{refused}");
+        assert!(refused.stderr.contains("not permitted: root may"), "{refused}");
+    }
+    assert_eq!(gate.status()["generation"], 1);
+}
+
+#[test]
+fn without_a_group_the_socket_is_its_owners() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    let socket = fs::metadata(gate.directory().join("octroi.sock")).expect("it is there");
+    assert_eq!(socket.mode() & 0o777, 0o600);
+    let nobody = Setup { control: "group = \"no-such-group\"".into(), ..Setup::new(BLOCK_CN) };
+    let other = Gate::prepare(&lab, nobody).run_to_end();
+    assert_eq!(other.status.code(), Some(1), "{other}");
+    assert!(other.stderr.contains("[control] group \"no-such-group\": no such group here"), "{other}");
 }

@@ -137,7 +137,18 @@ fn control(raw: &RawControl, problems: &mut Problems<'_>) -> Control {
         pins: absolute(&raw.pins, "control.pins", &standard.pins, problems),
         state: absolute(&raw.state, "control.state", &standard.state, problems),
         on_stop: choice(&raw.on_stop, "control.on_stop", &on_stop, problems).unwrap_or(standard.on_stop),
+        group: group(&raw.group, problems),
     }
+}
+
+fn group(field: &Field<String>, problems: &mut Problems<'_>) -> Option<String> {
+    let At { value, span } = field.given()?;
+    // What groupadd(8) takes, and a bit more.
+    if value.is_empty() || !value.chars().all(|c| c.is_ascii_graphic() && !":/\\\"'".contains(c)) {
+        let message = format!("control.group {} is no name of a group, such as \"adm\"", quoted(value));
+        problems.report(span, message);
+    }
+    Some(value.clone())
 }
 
 fn absolute(field: &Field<String>, name: &str, standard: &Path, problems: &mut Problems<'_>) -> PathBuf {

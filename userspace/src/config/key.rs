@@ -201,6 +201,13 @@ const REFERENCE: &[Key] = &[
         "the directory for what outlives a restart of the machine: leases",
     ),
     optional(
+        "control.group",
+        "a string, the name of a group",
+        "none",
+        "its members may ask the daemon what changes nothing (status, explain --live, lease list), where they reach the socket; all \
+         else is for root and the user that octroi runs as",
+    ),
+    optional(
         "control.on_stop",
         r#""keep" or "detach""#,
         r#""keep""#,

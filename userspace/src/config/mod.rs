@@ -135,6 +135,8 @@ pub struct Control {
     pub state: PathBuf,
     /// What becomes of the gate when the daemon is told to end.
     pub on_stop: OnStop,
+    /// The group whose members may ask the daemon what changes nothing.
+    pub group: Option<String>,
 }
 
 /// What becomes of the gate when the daemon is told to end, by SIGTERM or SIGINT.
@@ -232,6 +234,7 @@ impl Default for Control {
             pins: "/sys/fs/bpf/octroi".into(),
             state: "/var/lib/octroi".into(),
             on_stop: OnStop::Keep,
+            group: None,
         }
     }
 }

@@ -41,6 +41,7 @@ pub(super) struct RawControl {
     pub(super) pins: Field<String>,
     pub(super) state: Field<String>,
     pub(super) on_stop: Field<String>,
+    pub(super) group: Field<String>,
 }
 
 /// One `[[rule]]`.
@@ -111,6 +112,7 @@ impl RawConfig {
                 pins: control.string("pins", problems),
                 state: control.string("state", problems),
                 on_stop: control.string("on_stop", problems),
+                group: control.string("group", problems),
             },
             rules: (1..)
                 .zip(rules)

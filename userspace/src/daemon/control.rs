@@ -13,13 +13,19 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
 
-use super::{Event, engine::Engine, status::Status};
+use super::{
+    Event,
+    engine::Engine,
+    peer::{self, Right},
+    status::Status,
+};
 use crate::{
     Failure,
+    config::Control,
     lease::{Action, Lease, Prefix, Ttl},
     policy::{
         explain::{Brief, Explanation},
@@ -67,6 +73,13 @@ pub enum Request {
     },
     /// `octroi lease list`.
     Leases,
+}
+
+impl Request {
+    /// Whether it changes nothing.
+    pub(super) const fn only_reads(&self) -> bool {
+        matches!(self, Self::Status | Self::Explain { .. } | Self::ExplainBriefly { .. } | Self::Leases)
+    }
 }
 
 /// What is answered.
@@ -130,6 +143,8 @@ impl Reply {
 
 /// A request is this long at most: some thousand addresses. The socket is for octroi's own commands.
 const MAX_REQUEST: u64 = 256 << 10;
+/// Connections at once; beyond, whoever connects waits until one ends.
+const CONNECTIONS: usize = 64;
 /// How long a client may take to ask, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -138,14 +153,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Listener {
     listener: UnixListener,
     path: PathBuf,
+    /// The id of the group whose members may read.
+    group: Option<u32>,
 }
 
 impl Listener {
-    /// Makes the socket, for its owner only.
+    /// Makes the socket: for its owner only, or, where a group may read, for everybody, who are then told apart by [`Right`].
     ///
     /// # Errors
-    /// When another daemon answers there, or it cannot be made.
-    pub async fn bind(path: &Path) -> anyhow::Result<Self> {
+    /// When another daemon answers there, it cannot be made, or there is no such group.
+    pub async fn bind(control: &Control) -> anyhow::Result<Self> {
+        let path = control.socket.as_path();
+        let group = control.group.as_deref().map(peer::group).transpose()?;
         let failed =
             |error: io::Error| anyhow::anyhow!("make the control socket {}: {error}", path.display());
         match ask(path, Request::Status).await {
@@ -172,8 +191,9 @@ impl Listener {
             Err(error) => return Err(failed(error)),
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { listener, path: path.into() })
+        let mode = if group.is_some() { 0o666 } else { 0o600 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
+        Ok(Self { listener, path: path.into(), group })
     }
 }
 
@@ -185,14 +205,18 @@ impl Drop for Listener {
 
 /// Answers requests, each in a task of its own.
 pub async fn serve(listener: Listener, engine: Arc<Engine>, events: mpsc::Sender<Event>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
         match listener.listener.accept().await {
             Ok((stream, _)) => {
                 let (engine, events) = (Arc::clone(&engine), events.clone());
+                let right = Right::of(&stream, listener.group);
                 tokio::spawn(async move {
-                    if let Err(error) = answer(stream, engine, events).await {
+                    if let Err(error) = answer(stream, right, engine, events).await {
                         tracing::debug!(%error, "control socket");
                     }
+                    drop(place);
                 });
             }
             Err(error) => {
@@ -203,12 +227,22 @@ pub async fn serve(listener: Listener, engine: Arc<Engine>, events: mpsc::Sender
     }
 }
 
-async fn answer(mut stream: UnixStream, engine: Arc<Engine>, events: mpsc::Sender<Event>) -> io::Result<()> {
+async fn answer(
+    mut stream: UnixStream,
+    right: io::Result<Right>,
+    engine: Arc<Engine>,
+    events: mpsc::Sender<Event>,
+) -> io::Result<()> {
+    let right = right?;
     let mut line = String::new();
     let (reader, mut writer) = stream.split();
     timeout(PATIENCE, BufReader::new(reader.take(MAX_REQUEST)).read_line(&mut line)).await??;
     let failed = |error: String| Reply::Failed { error, invalid: false };
     let reply = match serde_json::from_str(&line) {
+        Ok(request) if !right.allows(&request) => failed(
+            "not permitted: root may, and the user that octroi runs as; members of [control] group may ask what changes nothing"
+                .into(),
+        ),
         Ok(Request::Status) => {
             let status =
                 tokio::task::spawn_blocking(move || engine.status()).await.map_err(io::Error::other)?;

@@ -452,6 +452,7 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
     let changed = [
         (old.metrics != new.metrics, "[metrics] listen"),
         (old.control.socket != new.control.socket, "[control] socket"),
+        (old.control.group != new.control.group, "[control] group"),
         (old.control.pins != new.control.pins, "[control] pins"),
         (old.control.state != new.control.state, "[control] state"),
         (old.mode != new.mode, "mode, for interfaces that are filtered already"),

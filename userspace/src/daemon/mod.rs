@@ -5,6 +5,7 @@ pub mod engine;
 mod leases;
 mod live;
 pub mod memory;
+mod peer;
 mod service;
 pub mod status;
 
@@ -65,7 +66,7 @@ pub fn run(path: &Path, options: ProgramOptions) -> Result<(), Failure> {
 
 async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) -> Result<(), Failure> {
     // Whatever may be taken already is taken before anything is attached.
-    let socket = control::Listener::bind(&candidate.config().control.socket).await?;
+    let socket = control::Listener::bind(&candidate.config().control).await?;
     let metrics = match candidate.config().metrics {
         Some(address) => Some(metrics::server::bind(address).await?),
         None => None,

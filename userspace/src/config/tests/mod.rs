@@ -81,6 +81,7 @@ fn interfaces_alone_give_the_defaults() {
                 pins: "/sys/fs/bpf/octroi".into(),
                 state: "/var/lib/octroi".into(),
                 on_stop: OnStop::Keep,
+                group: None,
             },
             rules: Vec::new(),
         }
@@ -108,6 +109,7 @@ fn every_setting_is_read() {
         pins = "/sys/fs/bpf/other"
         state = "/srv/octroi"
         on_stop = "detach"
+        group = "adm"
         "#,
     )
     .expect("a valid configuration");
@@ -129,6 +131,7 @@ fn every_setting_is_read() {
             pins: "/sys/fs/bpf/other".into(),
             state: "/srv/octroi".into(),
             on_stop: OnStop::Detach,
+            group: Some("adm".into()),
         }
     );
     assert_eq!(accepted("mode = \"generic\"\nmetrics.listen = \"\"").metrics, None);

@@ -39,6 +39,8 @@ pub struct Setup {
     pub interfaces: Vec<String>,
     /// `mode`: `auto`, `native` or `generic`.
     pub mode: String,
+    /// The port that metrics are served on.
+    pub metrics_port: u16,
     /// More lines for `[control]`, behind `socket`, `pins` and `state`.
     pub control: String,
     /// Everything else: tables only (`[policy]`, `[geoip]`, `[[rule]]`, …), no bare keys.
@@ -57,6 +59,7 @@ impl Setup {
         Setup {
             interfaces: vec!["gate0".to_owned()],
             mode: "auto".to_owned(),
+            metrics_port: METRICS_PORT,
             control: String::new(),
             policy: policy.to_owned(),
             environment: Vec::new(),
@@ -215,7 +218,7 @@ impl<'lab> Gate<'lab> {
     /// Where it fails.
     #[track_caller]
     pub fn metrics(&self) -> Metrics {
-        prom::scrape(self.namespace(), METRICS_PORT)
+        prom::scrape(self.namespace(), self.setup.metrics_port)
     }
 
     /// The status code of `/healthz`.
@@ -224,7 +227,9 @@ impl<'lab> Gate<'lab> {
     /// Where nobody answers.
     #[track_caller]
     pub fn health(&self) -> u16 {
-        prom::get(self.namespace(), METRICS_PORT, "/healthz").unwrap_or_else(|error| panic!("{error}")).0
+        prom::get(self.namespace(), self.setup.metrics_port, "/healthz")
+            .unwrap_or_else(|error| panic!("{error}"))
+            .0
     }
 
     /// Where the daemon runs.
@@ -304,7 +309,7 @@ impl<'lab> Gate<'lab> {
     pub fn describe(&self) -> String {
         let command = self.daemon.as_ref().map_or("no daemon runs", |daemon| &daemon.command);
         let config = fs::read_to_string(self.config()).unwrap_or_else(|error| error.to_string());
-        let metrics = match prom::get(self.namespace(), METRICS_PORT, "/metrics") {
+        let metrics = match prom::get(self.namespace(), self.setup.metrics_port, "/metrics") {
             Ok((_, body)) => body,
             Err(error) => error,
         };
@@ -320,10 +325,10 @@ impl<'lab> Gate<'lab> {
     }
 
     fn text(&self, policy: &str) -> String {
-        let Setup { interfaces, mode, control, .. } = &self.setup;
+        let Setup { interfaces, mode, control, metrics_port, .. } = &self.setup;
         let interfaces: Vec<_> = interfaces.iter().map(|name| format!("{name:?}")).collect();
         format!(
-            "interfaces = [{}]\nmode = {mode:?}\n\n[metrics]\nlisten = \"127.0.0.1:{METRICS_PORT}\"\n\n\
+            "interfaces = [{}]\nmode = {mode:?}\n\n[metrics]\nlisten = \"127.0.0.1:{metrics_port}\"\n\n\
              [control]\nsocket = {:?}\npins = {:?}\nstate = {:?}\n{control}\n\n{policy}\n",
             interfaces.join(", "),
             self.directory.path().join("octroi.sock"),
@@ -342,7 +347,7 @@ impl<'lab> Gate<'lab> {
                 panic!("the daemon ended before it was ready");
             }
             let said_so = says_ready(&daemon.log.lock().expect("readers do not panic"));
-            let healthy = || prom::get(self.namespace(), METRICS_PORT, "/healthz");
+            let healthy = || prom::get(self.namespace(), self.setup.metrics_port, "/healthz");
             if said_so && healthy().is_ok_and(|(status, _)| status == 200) {
                 return;
             }

@@ -10,13 +10,38 @@ use std::{
 
 use octroi_gate::corpus::build::udp;
 
-use crate::{gate::Gate, netns::Lab, nft::Counters, wire::Sender};
+use crate::{
+    gate::Gate,
+    netns::{Lab, Pair},
+    nft::Counters,
+    wire::{Receiver, Sender},
+};
 
 /// A source in China, and one in the United States.
 const BLOCKED: &str = "1.0.1.1";
 const ALLOWED: &str = "8.8.8.8";
 /// More than any test sends.
 const MOST: u64 = 20_000_000;
+
+/// Whether a frame from China comes in by a wire; one from the United States has to.
+///
+/// # Panics
+/// Where that one is lost.
+#[track_caller]
+pub fn lets_china_in(lab: &Lab, pair: &Pair) -> bool {
+    let frame = |source: &str| {
+        let source: IpAddr = source.parse().expect("an address");
+        udp(source, pair.gate4.into()).ports(4000, 9).frame()
+    };
+    let receiver = Receiver::new(&lab.inside, &pair.gate);
+    let sender = Sender::new(&lab.outside, &pair.peer);
+    let (blocked, allowed) = (frame("1.0.1.1"), frame("8.8.8.8"));
+    sender.send(&blocked);
+    sender.send(&allowed);
+    let arrived = receiver.until(|frame| *frame == allowed, Duration::from_secs(5));
+    assert!(arrived.contains(&allowed), "the allowed frame was lost on {}", pair.gate);
+    arrived.contains(&blocked)
+}
 
 /// What stands behind the gate and counts what arrives. It is there before the gate is.
 #[derive(Debug)]

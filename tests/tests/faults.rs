@@ -7,30 +7,15 @@ use octroi_gate::corpus::build::udp;
 use octroi_tests::{
     command::{self, Finished, SHORT},
     gate::{Gate, Setup},
-    netns::{Lab, Namespace, Pair},
+    netns::{Lab, Namespace},
     nft::Counters,
-    wire::{Receiver, Sender},
+    traffic::lets_china_in,
+    wire::Sender,
 };
 
 const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n";
 const MARK_US: &str =
     "[[rule]]\nname = \"us\"\nsource = { country = [\"US\"] }\naction = \"tag\"\nmark = 7\n";
-
-/// Whether a frame from China comes in by a wire; one from the United States has to.
-fn lets_china_in(lab: &Lab, pair: &Pair) -> bool {
-    let frame = |source: &str| {
-        let source: IpAddr = source.parse().expect("an address");
-        udp(source, pair.gate4.into()).ports(4000, 9).frame()
-    };
-    let receiver = Receiver::new(&lab.inside, &pair.gate);
-    let sender = Sender::new(&lab.outside, &pair.peer);
-    let (blocked, allowed) = (frame("1.0.1.1"), frame("8.8.8.8"));
-    sender.send(&blocked);
-    sender.send(&allowed);
-    let arrived = receiver.until(|frame| *frame == allowed, Duration::from_secs(5));
-    assert!(arrived.contains(&allowed), "the allowed frame was lost on {}", pair.gate);
-    arrived.contains(&blocked)
-}
 
 fn refused(finished: &Finished, words: &[&str]) {
     assert_eq!(finished.status.code(), Some(1), "{finished}");

@@ -25,7 +25,7 @@ pub enum DataplaneError {
         error: io::Error,
     },
     /// The eBPF object could not be loaded.
-    #[error("load the eBPF object: {0}")]
+    #[error("load the eBPF object: {}", with_sources(.0))]
     Object(EbpfError),
     /// The object lacks something: it belongs to another version.
     #[error("the eBPF object has no {name}: it was built for another version")]

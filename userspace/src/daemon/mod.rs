@@ -21,7 +21,10 @@ use tokio::{
     time::timeout,
 };
 
-use self::engine::{Candidate, Engine};
+use self::{
+    engine::{Candidate, Engine},
+    service::Heart,
+};
 use crate::{
     Failure,
     config::OnStop,
@@ -83,17 +86,19 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
     service::ready(&engine.summary());
     tracing::info!("ready in {:.2} s: {}", started.elapsed().as_secs_f64(), engine.summary());
 
+    let heart = Heart::new();
     loop {
         engine.end_leases();
+        heart.beat();
         // The kernel tells of most changes; not of a program that somebody detached, nor when an interface that took none
         // would take one.
         let patience = engine.until_lease_ends().map_or(LOOK_AGAIN, |end| end.clamp(A_MOMENT, LOOK_AGAIN));
-        let event = timeout(patience, queue.recv()).await.unwrap_or(Some(Event::Interfaces));
+        let event = timeout(heart.patience(patience), queue.recv()).await.unwrap_or(Some(Event::Interfaces));
         let Some(event) = event else { break };
         match event {
             Event::Reload(answer) => {
                 service::reloading();
-                let result = blocking(&engine, Engine::reload).await;
+                let result = heart.through(blocking(&engine, Engine::reload)).await;
                 service::ready(&engine.summary());
                 if let Some(answer) = answer {
                     let reply = |warnings| control::Reply::Reloaded { warnings };
@@ -101,7 +106,7 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
                     let _ = answer.send(control::Reply::new(result, reply));
                 }
             }
-            Event::Interfaces => match blocking(&engine, Engine::follow_interfaces).await {
+            Event::Interfaces => match heart.through(blocking(&engine, Engine::follow_interfaces)).await {
                 Ok(()) => service::status(&engine.summary()),
                 Err(error) => tracing::error!(%error, "follow interfaces"),
             },

@@ -15,6 +15,7 @@ mod failure;
 pub mod geoip;
 pub mod lease;
 pub mod lint;
+pub mod log;
 pub mod metrics;
 pub mod policy;
 pub mod time;

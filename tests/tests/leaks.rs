@@ -30,7 +30,11 @@ fn life() {
         gate.write("[[rule]]\nnothing = 1\n");
         assert_eq!(gate.reload().status.code(), Some(78));
         gate.write(STORY);
-        if round % 2 == 0 { assert!(gate.stop().success()) } else { gate.kill() }
+        if round % 2 == 0 {
+            assert!(gate.stop().success())
+        } else {
+            gate.kill()
+        }
         gate.start_again();
     }
     gate.stop();

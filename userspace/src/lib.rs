@@ -18,6 +18,7 @@ pub mod lint;
 pub mod log;
 pub mod metrics;
 pub mod policy;
+pub mod state;
 pub mod time;
 
 pub use failure::Failure;

@@ -1,15 +1,14 @@
 //! Where leases are kept over restarts of the daemon: one JSON file, replaced whole.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::{Lease, Leases};
+use crate::state;
 
 /// Why leases could not be read or kept.
 #[derive(Debug, thiserror::Error)]
@@ -106,11 +105,7 @@ impl Store {
     /// # Errors
     /// When it stays where it is.
     pub fn set_aside(&self) -> io::Result<PathBuf> {
-        let names = (1..).map(|number| format!("json.broken-{number}"));
-        let names = std::iter::once("json.broken".to_owned()).chain(names);
-        let free = names.map(|name| self.path.with_extension(name)).find(|path| !path.exists());
-        let aside = free.expect("some number is free");
-        fs::rename(&self.path, &aside).map(|()| aside)
+        state::set_aside(&self.path)
     }
 
     /// Writes these leases to disk, beside the file that holds until [`Prepared::commit`].
@@ -121,54 +116,30 @@ impl Store {
         if self.unread {
             return Err(StoreError::Unread { path: self.path.clone() });
         }
-        let prepared = Prepared { new: self.path.with_extension("json.new"), path: self.path.clone() };
-        prepared.write(leases).map_err(|error| StoreError::Write { path: self.path.clone(), error })?;
-        Ok(prepared)
+        let write = || {
+            let mut text = serde_json::to_vec_pretty(&Kept { leases: leases.iter().collect::<Vec<_>>() })?;
+            text.push(b'\n');
+            state::Prepared::new(&self.path, &text)
+        };
+        let file = write().map_err(|error| StoreError::Write { path: self.path.clone(), error })?;
+        Ok(Prepared { file, path: self.path.clone() })
     }
 }
 
 /// Leases on disk that are not kept yet.
 #[derive(Debug)]
 pub struct Prepared {
-    new: PathBuf,
+    file: state::Prepared,
     path: PathBuf,
 }
 
 impl Prepared {
-    fn directory(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("/"))
-    }
-
-    fn write(&self, leases: &Leases) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(self.directory())?;
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&self.new)?;
-        // One that was there has the mode that it had.
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        let mut text = serde_json::to_vec_pretty(&Kept { leases: leases.iter().collect::<Vec<_>>() })?;
-        text.push(b'\n');
-        file.write_all(&text)?;
-        file.sync_all()
-    }
-
-    /// Puts them in the file's place, whole. Where the disk does not confirm that it has the new name, they hold nevertheless: a
-    /// power cut may bring the old ones back, and the log says so.
+    /// Puts them in the file's place, whole, also where the power fails.
     ///
     /// # Errors
     /// When the file is as it was.
     pub fn commit(self) -> Result<(), StoreError> {
-        let failed = |error| StoreError::Write { path: self.path.clone(), error };
-        fs::rename(&self.new, &self.path).map_err(failed)?;
-        if let Err(error) = File::open(self.directory()).and_then(|directory| directory.sync_all()) {
-            tracing::error!(%error, "the disk may not have the new {} yet: a power cut may bring the old one back", self.path.display());
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Prepared {
-    fn drop(&mut self) {
-        // Gone where it was put in the file's place.
-        let _ = fs::remove_file(&self.new);
+        let Self { file, path } = self;
+        file.commit().map_err(|error| StoreError::Write { path, error })
     }
 }

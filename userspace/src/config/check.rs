@@ -136,6 +136,7 @@ fn control(raw: &RawControl, problems: &mut Problems<'_>) -> Control {
         socket: absolute(&raw.socket, "control.socket", &standard.socket, problems),
         pins: absolute(&raw.pins, "control.pins", &standard.pins, problems),
         state: absolute(&raw.state, "control.state", &standard.state, problems),
+        fallback: raw.fallback.given().map_or(standard.fallback, |given| given.value),
         on_stop: choice(&raw.on_stop, "control.on_stop", &on_stop, problems).unwrap_or(standard.on_stop),
         group: group(&raw.group, problems),
     }

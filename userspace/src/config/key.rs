@@ -180,7 +180,7 @@ const REFERENCE: &[Key] = &[
         "control",
         "a table",
         "the defaults below",
-        "where the daemon is reached, and where it keeps its pins and leases",
+        "where the daemon is reached, and where it keeps its pins, its leases and the last good policy",
     ),
     optional(
         "control.socket",
@@ -198,7 +198,13 @@ const REFERENCE: &[Key] = &[
         "control.state",
         "a string, an absolute path",
         r#""/var/lib/octroi""#,
-        "the directory for what outlives a restart of the machine: leases",
+        "the directory for what outlives a restart of the machine: leases, and the last good policy",
+    ),
+    optional(
+        "control.fallback",
+        "a boolean",
+        "true",
+        "where the policy cannot be loaded at a start, load the last good one instead of ending with 78",
     ),
     optional(
         "control.group",

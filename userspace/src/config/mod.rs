@@ -124,6 +124,19 @@ pub enum Malformed {
     Pass,
 }
 
+/// The text of the file at `path`.
+///
+/// # Errors
+/// When it cannot be read, or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String, ConfigErrors> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| ConfigErrors::unreadable(path, format!("not read: {}", reason(&error))))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        not_utf8(error.as_bytes(), valid, path)
+    })
+}
+
 /// `[control]`; all paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Control {
@@ -131,8 +144,11 @@ pub struct Control {
     pub socket: PathBuf,
     /// The directory on a bpffs for what outlives the daemon.
     pub pins: PathBuf,
-    /// The directory for what outlives a restart of the machine: leases.
+    /// The directory for what outlives a restart of the machine: leases, the last good policy, one that waits for its
+    /// confirmation.
     pub state: PathBuf,
+    /// Whether a start whose policy cannot be loaded uses the last good one.
+    pub fallback: bool,
     /// What becomes of the gate when the daemon is told to end.
     pub on_stop: OnStop,
     /// The group whose members may ask the daemon what changes nothing.
@@ -157,17 +173,17 @@ impl Config {
 
     /// Reads and checks the file. Relative paths of databases in it start at the file's folder.
     pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
-        let bytes = std::fs::read(path)
-            .map_err(|error| ConfigErrors::unreadable(path, format!("not read: {}", reason(&error))))?;
-        let text = match std::str::from_utf8(&bytes) {
-            Ok(text) => text,
-            Err(error) => return Err(not_utf8(&bytes, error.valid_up_to(), path)),
-        };
-        Self::parse(text, path)
+        Self::parse(&read_text(path)?, path)
     }
 
     /// Checks `text` as the contents of the file at `path`, which need not exist.
     pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigErrors> {
+        Self::parse_named(text, path, path)
+    }
+
+    /// Checks `text`, which is in the file at `named`, as if it were the contents of the one at `path`: relative paths
+    /// start there, and messages name the file that the text is in.
+    pub fn parse_named(text: &str, path: &Path, named: &Path) -> Result<Config, ConfigErrors> {
         // A byte order mark is no character of the first line.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut problems = Problems::new(text);
@@ -176,12 +192,12 @@ impl Config {
             Err(error) => {
                 let span = error.span().unwrap_or(text.len()..text.len());
                 problems.report(&span, syntax_message(&error, text.get(span.clone()).unwrap_or_default()));
-                return Err(problems.finish(path).expect_err("one problem was reported"));
+                return Err(problems.finish(named).expect_err("one problem was reported"));
             }
         };
         let raw = RawConfig::read(document.get_ref(), &mut problems);
         let config = check::check(&raw, path, &mut problems);
-        problems.finish(path)?;
+        problems.finish(named)?;
         Ok(config)
     }
 }
@@ -222,6 +238,9 @@ impl Control {
             if let Some(state) = place("state") {
                 control.state = state;
             }
+            if let Some(fallback) = entry.get("fallback").and_then(toml::Value::as_bool) {
+                control.fallback = fallback;
+            }
         }
         Ok(control)
     }
@@ -233,6 +252,7 @@ impl Default for Control {
             socket: "/run/octroi/octroi.sock".into(),
             pins: "/sys/fs/bpf/octroi".into(),
             state: "/var/lib/octroi".into(),
+            fallback: true,
             on_stop: OnStop::Keep,
             group: None,
         }

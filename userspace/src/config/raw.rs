@@ -40,6 +40,7 @@ pub(super) struct RawControl {
     pub(super) socket: Field<String>,
     pub(super) pins: Field<String>,
     pub(super) state: Field<String>,
+    pub(super) fallback: Field<bool>,
     pub(super) on_stop: Field<String>,
     pub(super) group: Field<String>,
 }
@@ -111,6 +112,7 @@ impl RawConfig {
                 socket: control.string("socket", problems),
                 pins: control.string("pins", problems),
                 state: control.string("state", problems),
+                fallback: control.boolean("fallback", problems),
                 on_stop: control.string("on_stop", problems),
                 group: control.string("group", problems),
             },

@@ -80,6 +80,7 @@ fn interfaces_alone_give_the_defaults() {
                 socket: "/run/octroi/octroi.sock".into(),
                 pins: "/sys/fs/bpf/octroi".into(),
                 state: "/var/lib/octroi".into(),
+                fallback: true,
                 on_stop: OnStop::Keep,
                 group: None,
             },
@@ -108,6 +109,7 @@ fn every_setting_is_read() {
         socket = "/tmp/o.sock"
         pins = "/sys/fs/bpf/other"
         state = "/srv/octroi"
+        fallback = false
         on_stop = "detach"
         group = "adm"
         "#,
@@ -130,11 +132,24 @@ fn every_setting_is_read() {
             socket: "/tmp/o.sock".into(),
             pins: "/sys/fs/bpf/other".into(),
             state: "/srv/octroi".into(),
+            fallback: false,
             on_stop: OnStop::Detach,
             group: Some("adm".into()),
         }
     );
     assert_eq!(accepted("mode = \"generic\"\nmetrics.listen = \"\"").metrics, None);
+}
+
+#[test]
+fn messages_name_the_file_that_the_text_is_in_and_paths_start_where_it_is_to_stand() {
+    let (path, named) = (Path::new("/etc/octroi/octroi.toml"), Path::new("new.toml"));
+    let text = "interfaces = [\"eth0\"]\ngeoip.country = \"country.mmdb\"\n";
+    let config = Config::parse_named(text, path, named).expect("a valid configuration");
+    assert_eq!(config, parse(text).expect("the same"));
+    let errors = Config::parse_named("interfaces = 7", path, named).expect_err("no list");
+    assert!(errors.to_string().starts_with("new.toml:1:14: "), "{errors}");
+    let errors = Config::parse_named("interfaces = [", path, named).expect_err("no TOML");
+    assert!(errors.to_string().starts_with("new.toml:1:"), "{errors}");
 }
 
 #[test]

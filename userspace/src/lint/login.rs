@@ -1,106 +1,89 @@
-//! Whether whoever asks would lock himself out.
+//! Who would not get in again: whoever asks, and whoever is logged in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use octroi_gate::service::Service;
+use octroi_abi::Verdict;
 
-use super::{
-    Login, Surroundings,
-    time::{self, Window},
-};
+use super::{Login, Surroundings};
 use crate::{
-    config::{Action, Config, DefaultVerdict, Rule},
-    policy::explain::Explainer,
+    config::{Config, Rule},
+    policy::{
+        explain::Explainer,
+        walk::{Purpose, Question},
+    },
     time::text_ns,
 };
 
 const TCP: u8 = 6;
 
-/// What would keep out the next login from the address that whoever asks is logged in from: a rule that drops or rejects
-/// it, now or from some time on, or `default = "drop"` where no rule passes it.
+/// A login that a policy keeps from coming again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Cut {
+    pub(crate) login: Login,
+    /// Index of the rule that drops or rejects it; none: `policy.default`, where no rule passes it.
+    rule: Option<usize>,
+    /// From when on, where that is not now; it may be earlier where a ramp leads there.
+    pub(crate) from: Option<u64>,
+}
+
+/// What keeps out a new connection to the login's port, now or from some time on: each rule that ever does, and
+/// `default = "drop"`, once, in the order in which they come to it.
 ///
 /// The question is a new connection's: this one is let through where connections that exist are, so the policy would seem
-/// to work until one is logged out. Rules that only observe or are over have no part in it; one that limits counts as passing.
-pub(super) fn locked_out(config: &Config, explainer: &Explainer<'_>, here: &Surroundings) -> Vec<String> {
-    let Some(login) = here.login else { return Vec::new() };
-    let together = explainer.matching(login.address);
-    if together.skipped {
-        return Vec::new();
-    }
-    let rules = together.rules.iter().map(|&index| &config.rules[index]);
-    let rules = rules.filter(|rule| !rule.observe && !time::is_over(rule, here.now) && concerns(rule, login));
-    let rules: Vec<(&Rule, Window)> = rules.map(|rule| (rule, Window::of(rule, here.now))).collect();
-    // Nothing changes in between.
-    let changes = rules.iter().flat_map(|(_, window)| [Some(window.start), Some(window.full), window.end]);
-    let moments: BTreeSet<u64> = changes.flatten().chain([here.now]).collect();
-    // When each of them first keeps the login out.
-    let mut first = BTreeMap::new();
-    for moment in moments {
-        let cut = cut(&rules, config.policy.default, moment);
-        first.entry(cut).or_insert(moment);
-    }
-    let warnings = first.into_iter().filter_map(|(cut, moment)| match cut {
-        Cut::Not => None,
-        Cut::ByRule(index) => {
-            let (rule, window) = rules[index];
-            let surely = window.full.max(moment);
-            Some(by_rule(rule, login, (surely > here.now).then_some(surely)))
-        }
-        Cut::ByDefault => Some(by_default(login, (moment > here.now).then_some(moment))),
-    });
-    warnings.collect()
-}
-
-/// What becomes of the login, in the order of the policy.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Cut {
-    Not,
-    /// The index of the rule, among those that concern it.
-    ByRule(usize),
-    ByDefault,
-}
-
-/// What becomes of the login at a moment. In its ramp, a rule may be about it: what would let it in does not count then, what
-/// would keep it out does.
-fn cut(rules: &[(&Rule, Window)], default: DefaultVerdict, moment: u64) -> Cut {
-    for (index, (rule, window)) in rules.iter().enumerate() {
-        if moment < window.start || window.end.is_some_and(|end| end <= moment) {
+/// to work until one is logged out. One that a limit's rate is up to gets through. Leases, which end, are not asked.
+pub(crate) fn cuts(config: &Config, explainer: &Explainer<'_>, login: Login, now: u64) -> Vec<Cut> {
+    let mut found: Vec<Cut> = Vec::new();
+    for at in moments(&config.rules, now) {
+        let question = Question { service: Some(Purpose::Protocol(TCP, Some(login.port))), at };
+        let outcome = explainer.outcome(login.address, question);
+        if !matches!(outcome.verdict, Some(Verdict::Drop | Verdict::Reject)) {
             continue;
         }
-        match rule.action {
-            Action::Pass | Action::Tag { .. } | Action::Limit(_) if moment < window.full => {}
-            Action::Pass | Action::Tag { .. } | Action::Limit(_) => return Cut::Not,
-            Action::Drop | Action::Reject => return Cut::ByRule(index),
+        let name = outcome.rule.as_deref();
+        let rule = name.and_then(|name| config.rules.iter().position(|rule| rule.name == name));
+        if !found.iter().any(|cut| cut.rule == rule) {
+            found.push(Cut { login, rule, from: (at > now).then_some(at) });
         }
     }
-    match default {
-        DefaultVerdict::Pass => Cut::Not,
-        DefaultVerdict::Drop => Cut::ByDefault,
+    found
+}
+
+/// Now, and when rules begin to concern every source, and end. What a ramp does before its end is looked at now only.
+fn moments(rules: &[Rule], now: u64) -> BTreeSet<u64> {
+    let changes = rules.iter().flat_map(|rule| {
+        let from = rule.from.filter(|_| !rule.observe);
+        [from.map(|from| from.saturating_add(rule.ramp)), rule.until]
+    });
+    changes.flatten().filter(|&time| time > now).chain([now]).collect()
+}
+
+impl Cut {
+    /// What happens to whom, why, and what to do, without a full stop. `who` says who the address is to whoever reads it, and
+    /// `session` calls his session.
+    pub(crate) fn describe(&self, config: &Config, who: &str, session: &str) -> String {
+        let Login { address, port } = self.login;
+        let from = self.from.map(text_ns);
+        let Some(rule) = self.rule.and_then(|index| config.rules.get(index)) else {
+            let from = from.map(|from| format!(" from {from} on")).unwrap_or_default();
+            return format!(
+                "policy.default is \"drop\" and no rule passes {address}, {who}{from}: {session} would go on, the next login to \
+                 port {port} would not get through; add a rule with source = {{ cidr = [\"{address}\"] }} and action = \"pass\""
+            );
+        };
+        let does = if rule.action == crate::config::Action::Reject { "rejects" } else { "drops" };
+        let from = from.map(|from| format!(" from {from} on at the latest")).unwrap_or_default();
+        let end = if rule.established { "go on" } else { "end" };
+        format!(
+            "rule {:?} {does} {address}, {who}{from}: {session} would {end}, the next login to port {port} would not get \
+             through; put a rule above it with source = {{ cidr = [\"{address}\"] }} and action = \"pass\"",
+            rule.name
+        )
     }
 }
 
-/// Whether a new connection to the login's port is for a service of the rule.
-fn concerns(rule: &Rule, login: Login) -> bool {
-    let fits = |entry: &Service| entry.protocol == TCP && (entry.low..=entry.high).contains(&login.port);
-    rule.service.as_ref().is_none_or(|services| services.entries.iter().any(fits))
-}
-
-fn by_default(Login { address, port }: Login, later: Option<u64>) -> String {
-    let from = later.map(|moment| format!(" from {} on", text_ns(moment))).unwrap_or_default();
-    format!(
-        "policy.default is \"drop\" and{from} no rule passes {address}, from which you are logged in: this session would go on, \
-         the next login to port {port} would not get through; add a rule with source = {{ cidr = [\"{address}\"] }} and \
-         action = \"pass\""
-    )
-}
-
-fn by_rule(rule: &Rule, Login { address, port }: Login, later: Option<u64>) -> String {
-    let does = if rule.action == Action::Reject { "rejects" } else { "drops" };
-    let from = later.map(|full| format!(" from {} on at the latest", text_ns(full))).unwrap_or_default();
-    let session = if rule.established { "this session would go on" } else { "this session would end" };
-    format!(
-        "rule {:?} {does} {address}, from which you are logged in{from}: {session}, the next login to port {port} would not get \
-         through; put a rule above it with source = {{ cidr = [\"{address}\"] }} and action = \"pass\"",
-        rule.name
-    )
+/// What would keep out the next login from the address that whoever asks is logged in from.
+pub(super) fn locked_out(config: &Config, explainer: &Explainer<'_>, here: &Surroundings) -> Vec<String> {
+    let Some(login) = here.login else { return Vec::new() };
+    let cuts = cuts(config, explainer, login, here.now);
+    cuts.iter().map(|cut| cut.describe(config, "from which you are logged in", "this session")).collect()
 }

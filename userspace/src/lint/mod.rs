@@ -7,12 +7,15 @@ mod known;
 mod login;
 mod order;
 mod replies;
+mod sessions;
 mod surroundings;
 #[cfg(test)]
 mod tests;
 mod time;
 
-pub use surroundings::{Login, Surroundings};
+pub(crate) use login::cuts;
+pub use sessions::{LockedOut, logins};
+pub use surroundings::{Login, Surroundings, login as own_login};
 
 use crate::{
     config::{Config, Rule},

@@ -2,6 +2,8 @@
 
 use std::{fs, net::IpAddr, ops::RangeInclusive, process};
 
+use serde::{Deserialize, Serialize};
+
 /// Where and when a configuration is looked at.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Surroundings {
@@ -14,7 +16,7 @@ pub struct Surroundings {
 }
 
 /// A login by ssh.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Debug)]
 pub struct Login {
     /// The client's address; IPv4 as IPv4, though a server with one socket for both families says `::ffff:192.0.2.1`.
     pub address: IpAddr,
@@ -42,9 +44,9 @@ fn client_ports(text: &str) -> Option<RangeInclusive<u16>> {
     Some(low.parse().ok()?..=high.trim().parse().ok()?)
 }
 
-/// The login of this process or else of one that it descends from: sudo takes the variables away, and who checks a
+/// The login by ssh of this process or else of one that it descends from: sudo takes the variables away, and who checks a
 /// configuration as root came by it.
-fn login() -> Option<Login> {
+pub fn login() -> Option<Login> {
     let own = ["SSH_CONNECTION", "SSH_CLIENT"].into_iter().find_map(|name| std::env::var(name).ok());
     own.as_deref().and_then(connection).or_else(|| {
         let mut process = process::id();

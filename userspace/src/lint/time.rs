@@ -27,7 +27,7 @@ pub(super) struct Window {
     /// From here on for all.
     pub(super) full: u64,
     /// From here on no more.
-    pub(super) end: Option<u64>,
+    end: Option<u64>,
 }
 
 impl Window {

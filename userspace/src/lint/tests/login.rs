@@ -1,6 +1,7 @@
 //! Whoever is logged in and would not get in again.
 
 use super::*;
+use crate::lint::LockedOut;
 
 fn told(text: &str, address: &str) -> Vec<String> {
     let login = Login { address: address.parse().expect("an address"), port: 22 };
@@ -72,35 +73,69 @@ fn a_rule_that_will_drop_one_s_own_address_is_warned_of_with_the_time() {
     assert_eq!(told(&rule("cn", CN, "drop", august), "1.0.1.7"), std::slice::from_ref(&later));
     // What decides until then is looked at, too.
     let both = rule("cn", CN, "drop", august) + &rule("all", ANY, "reject", "");
-    assert_eq!(told(&both, "1.0.1.7"), [later.clone(), by_rule("all", "rejects", "", "go on")]);
+    assert_eq!(told(&both, "1.0.1.7"), [by_rule("all", "rejects", "", "go on"), later.clone()]);
     let pass = |keys: &str| rule("me", CN, "pass", keys) + &rule("cn", CN, "drop", august);
     assert_eq!(told(&pass("from = 2026-08-01T00:00:00Z"), "1.0.1.7"), [""; 0]);
     assert_eq!(told(&pass("from = 2026-09-01T00:00:00Z"), "1.0.1.7"), [later]);
 }
 
 #[test]
-fn an_exception_that_ends_protects_until_then_only() {
-    let until = |keys: &str| rule("me", r#"cidr = ["1.0.1.7"]"#, "pass", keys);
-    let ends = until("until = 2026-09-01T00:00:00Z");
-    let later = by_rule("cn", "drops", " from 2026-09-01T00:00:00Z on at the latest", "go on");
-    assert_eq!(told(&(ends.clone() + &rule("cn", CN, "drop", "")), "1.0.1.7"), std::slice::from_ref(&later));
-    // The drop begins before the exception ends, or after it.
-    for (from, on) in [("2026-08-01", "2026-09-01"), ("2026-10-01", "2026-10-01")] {
-        let text = ends.clone() + &rule("cn", CN, "drop", &format!("from = {from}T00:00:00Z"));
-        let warning = by_rule("cn", "drops", &format!(" from {on}T00:00:00Z on at the latest"), "go on");
-        assert_eq!(told(&text, "1.0.1.7"), [warning], "{from}");
-    }
-    // It ends before the exception does.
-    let over = "from = 2026-08-01T00:00:00Z, until = 2026-08-09T00:00:00Z";
-    assert_eq!(told(&(ends.clone() + &rule("cn", CN, "drop", over)), "1.0.1.7"), [""; 0]);
-    let default = told(&(DEFAULT_DROP.to_owned() + &ends), "1.0.1.7");
-    assert_eq!(default.len(), 1);
-    let says =
-        "policy.default is \"drop\" and from 2026-09-01T00:00:00Z on no rule passes 1.0.1.7, from which";
-    assert!(default[0].starts_with(says), "{default:?}");
-    // Another takes its place in time.
-    let next = until("from = 2026-09-01T00:00:00Z").replace("\"me\"", "\"next\"");
-    assert_eq!(told(&(DEFAULT_DROP.to_owned() + &ends + &next), "1.0.1.7"), [""; 0]);
+fn a_pass_that_ends_is_warned_of_with_what_comes_after_it() {
+    let pass = rule("me", CN, "pass", "until = 2026-08-01T00:00:00Z");
+    let text = pass.clone() + &rule("cn", CN, "drop", "");
+    let from = " from 2026-08-01T00:00:00Z on at the latest";
+    assert_eq!(told(&text, "1.0.1.7"), [by_rule("cn", "drops", from, "go on")]);
+    let [warning] = told(&(DEFAULT_DROP.to_owned() + &pass), "1.0.1.7").try_into().expect("one warning");
+    assert!(
+        warning.contains("logged in from 2026-08-01T00:00:00Z on: this session would go on"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn a_ramp_under_way_is_asked_whether_it_has_come_to_the_address() {
+    // Begun a minute ago, for a long time; and nearly done.
+    let young = rule("cn", CN, "drop", "from = 2026-07-08T23:59:00Z, ramp = \"1000d\"");
+    let told_young = told(&young, "1.0.1.7");
+    assert_eq!(told_young.len(), 1);
+    assert!(told_young[0].contains(" on at the latest"), "{told_young:?}");
+    let old = rule("cn", CN, "drop", "from = 2023-10-14T00:00:00Z, ramp = \"1000d\"");
+    assert_eq!(told(&old, "1.0.1.7"), [by_rule("cn", "drops", "", "go on")]);
+}
+
+#[test]
+fn whom_a_policy_locks_out_is_told_by_whether_it_is_now() {
+    let (config, databases) = opened(
+        &(rule("kp", r#"country = ["KP"]"#, "drop", "")
+            + &rule("cn", CN, "reject", "established = \"drop\", from = 2026-08-01T00:00:00Z")),
+    );
+    let login = |address: &str| Login { address: address.parse().expect("an address"), port: 2222 };
+    let logins = [login("1.0.1.7"), login("5.1.64.7"), login("175.45.176.1")];
+    let found = LockedOut::by(&config, &databases, &logins, HERE.now);
+    let expected = |rule: &str, does: &str, end: &str| {
+        format!(
+            "{rule} {does}: that session would {end}, the next login to port 2222 would not get through; put a rule above"
+        )
+    };
+    assert!(
+        found.now.len() == 1
+            && found.now[0].starts_with(&expected(
+                "rule \"kp\"",
+                "drops 175.45.176.1, from which somebody is logged in",
+                "go on"
+            )),
+        "{found:?}"
+    );
+    assert!(
+        found.later.len() == 1
+            && found.later[0].starts_with(&expected(
+                "rule \"cn\"",
+                "rejects 1.0.1.7, from which somebody is logged in from 2026-08-01T00:00:00Z on at the latest",
+                "end"
+            )),
+        "{found:?}"
+    );
+    assert_eq!(LockedOut::by(&config, &databases, &[], HERE.now), LockedOut::default());
 }
 
 #[test]

@@ -150,14 +150,25 @@ impl Dataplane {
     /// # Errors
     /// When some interface does not take it; then the old one runs on everywhere.
     pub fn switch(&mut self, mut new: Program) -> Result<(), DataplaneError> {
+        self.exchange(&mut new)
+    }
+
+    /// Steps to a generation that was loaded beside this one, on every interface, and leaves the one that ran in its place, so
+    /// that whoever keeps it can step back.
+    ///
+    /// # Errors
+    /// When some interface does not take it; then the old one runs on everywhere, and `other` is still the new one.
+    pub fn exchange(&mut self, other: &mut Program) -> Result<(), DataplaneError> {
         self.forget_vanished()?;
-        // Now and not at its load: some may have come or gone since.
-        new.set_leases(self.shared.leases.count());
-        let stepped = self.step(&mut new);
+        // Now and not at its load: some may have come or gone since, the clock may have been set, a driver have refused.
+        other.set_leases(self.shared.leases.count());
+        other.set_epoch(super::clock::epoch());
+        other.set_metadata_refused(self.current.metadata_refused() || other.metadata_refused());
+        let stepped = self.step(other);
         if stepped.is_err() {
             self.step_back();
         } else {
-            self.current = new;
+            std::mem::swap(&mut self.current, other);
         }
         stepped
     }

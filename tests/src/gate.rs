@@ -324,7 +324,8 @@ impl<'lab> Gate<'lab> {
         parts.map(|(title, text)| format!("=== {title}\n{}\n", text.trim_end())).concat()
     }
 
-    fn text(&self, policy: &str) -> String {
+    /// The whole configuration with that policy.
+    pub fn text(&self, policy: &str) -> String {
         let Setup { interfaces, mode, control, metrics_port, .. } = &self.setup;
         let interfaces: Vec<_> = interfaces.iter().map(|name| format!("{name:?}")).collect();
         format!(

@@ -271,7 +271,9 @@ fn a_broken_store_is_moved_aside_and_keeps_no_gate_from_closing() {
 fn a_lease_that_cannot_be_kept_does_not_hold() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, BLOCK_CN);
-    // In the way of the directory.
+    // In the way of the directory, where what runs is kept by now.
+    wait::until("kept", || gate.state().join("policies.json").exists());
+    fs::remove_dir_all(gate.state()).expect("made by the daemon");
     fs::write(gate.state(), "").expect("write into a directory of ours");
     refused(&add(&gate, CN[0], "pass", "1h"), 1, &["keep the leases in", "leases.json", "[control] state"]);
     assert_eq!((listed(&gate), arriving(&lab, &[CN[0], US])), ((true, vec![]), vec![US]));

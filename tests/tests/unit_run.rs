@@ -275,6 +275,40 @@ fn replay_as_root_asks_the_kernel_and_leaves_the_daemons_directory_alone() {
 }
 
 #[test]
+fn the_units_user_keeps_policies_and_root_installs_what_he_confirms() {
+    on_host(|host, gate, lab| {
+        host.prepare();
+        gate.start_again();
+        let new = gate.directory().join("new.toml");
+        fs::write(&new, gate.text("")).expect("a directory of ours");
+        let name = new.display().to_string();
+        assert_eq!(gate.octroi(["nobody", "apply", &name]).status.code(), Some(1));
+        gate.octroi(["apply", &name, "--confirm-timeout", "1h"]).success();
+        assert!(china_arrives(lab));
+        gate.kill();
+        host.prepare();
+        gate.start_again();
+        assert!(china_arrives(lab), "it waits still");
+        gate.octroi(["rollback"]).success();
+        assert!(!china_arrives(lab));
+        gate.octroi(["apply", &name, "--confirm-timeout", "1h"]).success();
+        let installed = gate.octroi(["confirm"]).success();
+        assert!(installed.contains("\ninstalled: "), "{installed}");
+        assert_eq!(fs::read_to_string(gate.config()).expect("a file"), gate.text(""));
+        let daemon = fs::metadata(format!("/proc/{}", gate.pid())).expect("it runs").uid();
+        let owner =
+            |path: &Path| fs::metadata(path).map(|info| (info.mode() & 0o777, info.uid())).expect("kept");
+        assert_eq!(owner(&gate.state().join("policies.json")), (0o600, daemon));
+        assert_eq!(owner(&gate.config()).1, 0);
+        gate.kill();
+        host.prepare();
+        gate.write("[[rule]]\n");
+        gate.start_again();
+        assert!(china_arrives(lab) && gate.log().contains("the last good one"), "{}", gate.log());
+    });
+}
+
+#[test]
 fn the_units_user_keeps_leases_that_root_makes() {
     on_host(|host, gate, lab| {
         host.prepare();

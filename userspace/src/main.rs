@@ -6,7 +6,7 @@ use clap::Parser;
 use octroi::{
     Failure,
     commands::{
-        check,
+        apply, check,
         cli::{Cli, Command, RunArgs},
         explain, lease, replay, running,
     },
@@ -23,6 +23,9 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Status(args) => running::status(&args),
         Command::Reload(args) => running::reload(&args),
+        Command::Apply(args) => apply::apply(&args),
+        Command::Confirm(args) => apply::confirm(&args),
+        Command::Rollback(args) => apply::rollback(&args),
         Command::Lease(command) => lease::run(&command),
         Command::Detach(args) => running::detach(&args),
     };

@@ -38,6 +38,12 @@ pub enum Command {
     Status(ReadArgs),
     /// Make the running daemon read configuration and databases again, without a gap.
     Reload(ConfigArg),
+    /// Replace the policy by that of a file, and go back by itself unless somebody confirms it in time.
+    Apply(ApplyArgs),
+    /// Keep the policy that was applied, and install it as the configuration.
+    Confirm(ConfigArg),
+    /// Go back: from a policy that was applied and not confirmed, or else to the one before the last.
+    Rollback(ConfigArg),
     /// Temporary exceptions and bans, which come before the rules and end by themselves, daemon or not.
     #[command(subcommand)]
     Lease(LeaseCommand),
@@ -183,6 +189,30 @@ pub enum EngineKind {
     Kernel,
     /// The same code in user space.
     Host,
+}
+
+/// Arguments of `apply`.
+#[derive(Args, Debug)]
+pub struct ApplyArgs {
+    /// The policy: a whole configuration file. Relative paths in it start where the configuration is.
+    pub file: PathBuf,
+    /// How long it waits for `octroi confirm`, such as 60s or 10m; at most 1d.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_timeout)]
+    pub confirm_timeout: Ttl,
+    /// Also where it would keep out somebody who is logged in by ssh.
+    #[arg(long)]
+    pub force: bool,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArg,
+}
+
+fn parse_timeout(text: &str) -> Result<Ttl, String> {
+    const DAY: u64 = 86_400_000_000_000;
+    match text.parse::<Ttl>()? {
+        ttl if ttl.nanoseconds() <= DAY => Ok(ttl),
+        _ => Err("is longer than a day; whoever confirms is there".into()),
+    }
 }
 
 /// What to do with leases.

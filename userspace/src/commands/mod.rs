@@ -1,5 +1,6 @@
 //! The command line: what each command prints, and how it ends.
 
+pub mod apply;
 mod capture;
 pub mod check;
 pub mod cli;

@@ -122,6 +122,16 @@ fn text(status: &Status) -> String {
         let _ = writeln!(text, "{name:<12} {value}");
     };
     line("octroi", format!("{} ({}), process {}", status.version, status.revision, status.pid));
+    if let Some(pending) = &status.pending_confirmation {
+        let file = shown(&pending.file);
+        line("PENDING", format!("{file} goes at {} unless `octroi confirm` comes before", pending.until));
+    }
+    if let Some(fallback) = &status.fallback {
+        line(
+            "FALLBACK",
+            format!("the last good policy runs; the configured one cannot be loaded: {}", fallback.reason),
+        );
+    }
     line("generation", status.generation.to_string());
     for interface in &status.interfaces {
         let state = match &interface.error {

@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
     sync::{Semaphore, mpsc, oneshot},
     time::timeout,
@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     Event,
+    confirm::{Change, Install, Order},
     engine::Engine,
     peer::{self, Right},
     status::Status,
@@ -73,6 +74,12 @@ pub enum Request {
     },
     /// `octroi lease list`.
     Leases,
+    /// `octroi apply`.
+    Apply(Box<Order>),
+    /// `octroi confirm`.
+    Confirm,
+    /// `octroi rollback`.
+    Rollback,
 }
 
 impl Request {
@@ -120,6 +127,33 @@ pub enum Reply {
         /// Those that are not over.
         leases: Vec<Lease>,
     },
+    /// To [`Request::Apply`]: it runs.
+    Applied {
+        /// Its number.
+        generation: u64,
+        /// Until when it does unless somebody confirms it, RFC 3339.
+        until: String,
+        /// What to mind, one sentence each.
+        warnings: Vec<String>,
+    },
+    /// To [`Request::Confirm`]: it counts.
+    Confirmed {
+        /// The file that was applied.
+        file: PathBuf,
+        /// What is to be in the configured file, where that does not say it.
+        install: Option<Install>,
+    },
+    /// To [`Request::Rollback`]: what ran before runs.
+    RolledBack {
+        /// Its number.
+        generation: u64,
+        /// What it went back from, where that waited for its confirmation.
+        from: Option<PathBuf>,
+        /// What is to be in the configured file, where that does not say it.
+        install: Option<Install>,
+        /// What to mind, one sentence each.
+        warnings: Vec<String>,
+    },
     /// It could not be done.
     Failed {
         /// Why.
@@ -145,6 +179,12 @@ impl Reply {
 const MAX_REQUEST: u64 = 256 << 10;
 /// Connections at once; beyond, whoever connects waits until one ends.
 const CONNECTIONS: usize = 64;
+/// A policy that is applied is this long at most; what is large about policies is in lists.
+pub const MAX_POLICY: usize = 4 << 20;
+/// One with a policy: in JSON, a line's end is two characters.
+const MAX_ORDER: u64 = 2 * MAX_POLICY as u64 + MAX_REQUEST;
+/// How one with a policy begins, as `ask` writes it.
+const ORDER: &[u8] = b"{\"command\":\"apply\",";
 /// How long a client may take to ask, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -234,11 +274,10 @@ async fn answer(
     events: mpsc::Sender<Event>,
 ) -> io::Result<()> {
     let right = right?;
-    let mut line = String::new();
     let (reader, mut writer) = stream.split();
-    timeout(PATIENCE, BufReader::new(reader.take(MAX_REQUEST)).read_line(&mut line)).await??;
+    let line = timeout(PATIENCE, request(reader)).await??;
     let failed = |error: String| Reply::Failed { error, invalid: false };
-    let reply = match serde_json::from_str(&line) {
+    let reply = match serde_json::from_slice(&line) {
         Ok(request) if !right.allows(&request) => failed(
             "not permitted: root may, and the user that octroi runs as; members of [control] group may ask what changes nothing"
                 .into(),
@@ -248,14 +287,12 @@ async fn answer(
                 tokio::task::spawn_blocking(move || engine.status()).await.map_err(io::Error::other)?;
             Reply::new(status, |status| Reply::Status(Box::new(status)))
         }
-        Ok(Request::Reload) => {
-            let (answer, answered) = oneshot::channel();
-            let sent = events.send(Event::Reload(Some(answer))).await;
-            match (sent, answered.await) {
-                (Ok(()), Ok(reply)) => reply,
-                _ => failed("the daemon is about to end".into()),
-            }
+        Ok(Request::Reload) => in_turn(&events, |answer| Event::Reload(Some(answer))).await,
+        Ok(Request::Apply(order)) => {
+            in_turn(&events, |answer| Event::Change(Change::Apply(order), answer)).await
         }
+        Ok(Request::Confirm) => in_turn(&events, |answer| Event::Change(Change::Confirm, answer)).await,
+        Ok(Request::Rollback) => in_turn(&events, |answer| Event::Change(Change::Rollback, answer)).await,
         Ok(Request::Explain { addresses, question }) => {
             let explain = move || {
                 engine.explain(&addresses, question, |explainer, one, lease| {
@@ -292,6 +329,28 @@ async fn answer(
     let mut text = serde_json::to_vec(&reply)?;
     text.push(b'\n');
     timeout(PATIENCE, writer.write_all(&text)).await?
+}
+
+/// One line, or as much of it as a request may have.
+async fn request(reader: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(reader.take(MAX_REQUEST));
+    reader.read_until(b'\n', &mut line).await?;
+    if line.starts_with(ORDER) && !line.ends_with(b"\n") {
+        reader.get_mut().set_limit(MAX_ORDER - MAX_REQUEST);
+        reader.read_until(b'\n', &mut line).await?;
+    }
+    Ok(line)
+}
+
+/// The answer to what has to wait for its turn among all that happens to the daemon.
+async fn in_turn(events: &mpsc::Sender<Event>, event: impl FnOnce(oneshot::Sender<Reply>) -> Event) -> Reply {
+    let (answer, answered) = oneshot::channel();
+    let sent = events.send(event(answer)).await;
+    match (sent, answered.await) {
+        (Ok(()), Ok(reply)) => reply,
+        _ => Reply::Failed { error: "the daemon is about to end".into(), invalid: false },
+    }
 }
 
 /// Why a daemon gave no answer.
@@ -346,7 +405,10 @@ pub async fn ask(path: &Path, request: Request) -> Result<Reply, AskError> {
         | Request::ExplainBriefly { .. }
         | Request::AddLease { .. }
         | Request::RemoveLease { .. }
-        | Request::Leases => 24 * PATIENCE,
+        | Request::Leases
+        | Request::Apply(_)
+        | Request::Confirm
+        | Request::Rollback => 24 * PATIENCE,
     };
     let absent = |error: io::Error| AskError::Absent { path: path.into(), error };
     let connect = timeout(PATIENCE, UnixStream::connect(path)).await;

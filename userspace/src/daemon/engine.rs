@@ -8,9 +8,16 @@ use std::{
 use octroi_abi::Counter;
 
 use super::{
+    book::Kept,
+    confirm::Waiting,
+    generation::{Generation, counted_so_far},
+    good::Policies,
     leases::restore,
     memory,
-    status::{self, DatabaseStatus, InterfaceStatus, LastReload, Reloads, RuleStatus, Status, Tables},
+    status::{
+        self, DatabaseStatus, FallbackStatus, InterfaceStatus, LastReload, Reloads, RuleStatus, Status,
+        Tables,
+    },
 };
 use crate::{
     Failure,
@@ -19,10 +26,11 @@ use crate::{
         self, Dataplane, Interface, ProgramOptions,
         bpffs::Pins,
         counters::{Other, other},
-        interfaces, kept,
+        interfaces,
     },
     geoip::{Database, PerFamily},
     lease::{Leases, store::Store},
+    lint::{LockedOut, Login},
     metrics::{Totals, render},
     policy::{
         Originals,
@@ -36,18 +44,22 @@ use crate::{
 /// The running gate.
 #[derive(Debug)]
 pub struct Engine {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     live: Mutex<Live>,
     /// Held while the live generation is explained: its databases are in memory once at most.
     pub(super) explaining: Mutex<()>,
     /// Where leases are kept; held by whoever changes them, and locked before `live`.
     pub(super) store: Mutex<Store>,
+    /// What is kept of policies; locked before `live`.
+    pub(super) policies: Policies,
 }
 
 /// What belongs to the live generation.
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) config: Arc<Config>,
+    /// What it was read from.
+    pub(super) text: Arc<str>,
     /// The configuration that the daemon was started with: some of it holds until it ends.
     in_force: Arc<Config>,
     /// Where the databases were read from.
@@ -56,16 +68,22 @@ pub(super) struct Live {
     /// Those that are in the kernel.
     pub(super) leases: Leases,
     pub(super) slots: Slots,
-    outcomes: Vec<Outcome>,
-    classes: usize,
-    tables: Tables,
-    databases: Vec<DatabaseStatus>,
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) classes: usize,
+    pub(super) tables: Tables,
+    pub(super) databases: Vec<DatabaseStatus>,
     pub(super) generation: u64,
-    last_reload: LastReload,
-    last_success: i64,
-    reloads: Reloads,
+    pub(super) last_reload: LastReload,
+    pub(super) last_success: i64,
+    pub(super) reloads: Reloads,
     /// Why interfaces that exist are not filtered, by name.
     unfiltered: Vec<(String, String)>,
+    /// What it is kept as, to be loaded again, where it is.
+    pub(super) kept: Option<Arc<Kept>>,
+    /// Why the last good policy runs in place of the configured one, where it does.
+    pub(super) fallback: Option<String>,
+    /// What it goes back to unless somebody confirms it, where that is so.
+    pub(super) waiting: Option<Waiting>,
 }
 
 /// A policy ready to be loaded: read, checked and compiled without touching the gate.
@@ -77,26 +95,49 @@ pub struct Candidate {
     databases: Vec<DatabaseStatus>,
     tables: Tables,
     /// What is allowed and seldom meant, a sentence each.
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    text: Arc<str>,
+    /// Those of the logins asked about that it keeps out.
+    pub(super) locked_out: LockedOut,
+    /// See [`Live::kept`].
+    pub(super) kept: Option<Arc<Kept>>,
+    /// See [`Live::fallback`].
+    pub(super) fallback: Option<String>,
 }
 
 impl Candidate {
-    /// Reads, checks and compiles the configuration in that file.
+    /// Compiles a configuration that was read from `text`, over the files that it names or copies of them. `logins` are asked
+    /// about.
     ///
     /// # Errors
-    /// [`Failure::Config`] when the configuration or a database is invalid.
-    pub fn read(path: &std::path::Path) -> Result<Self, Failure> {
-        let config = Config::load(path)?;
+    /// [`Failure::Config`] when a database is invalid, or the policy does not fit.
+    pub(super) fn new(
+        config: Config,
+        text: Arc<str>,
+        originals: Originals,
+        logins: &[Login],
+    ) -> Result<Self, Failure> {
         dataplane::prepare();
-        let originals = Originals::open(&config)?;
         let databases = originals.read()?;
         let classified = classify(&config, &databases, Some(time::now_ns())).map_err(Failure::config)?;
         let networks = databases.country.networks;
         let statuses = databases.all().map(database_status).collect();
         let warnings = databases.empty_lists().collect();
+        let locked_out = LockedOut::by(&config, &databases, logins, time::now_ns());
         let compilation = classified.build_last(&config, databases).map_err(Failure::config)?;
         let tables = tables(networks, &compilation);
-        Ok(Self { config, originals, compilation, databases: statuses, tables, warnings })
+        Ok(Self {
+            config,
+            originals,
+            compilation,
+            databases: statuses,
+            tables,
+            warnings,
+            text,
+            locked_out,
+            kept: None,
+            fallback: None,
+        })
     }
 
     /// The configuration.
@@ -112,7 +153,11 @@ impl Engine {
     /// # Errors
     /// When the kernel refuses the programs, or an interface does; then nothing stays attached but what an earlier daemon
     /// left.
-    pub fn start(mut candidate: Candidate, options: ProgramOptions) -> Result<Self, Failure> {
+    pub(super) fn start(
+        mut candidate: Candidate,
+        policies: Policies,
+        options: ProgramOptions,
+    ) -> Result<Self, Failure> {
         let mut pins = Pins::open(&candidate.config.control.pins)?;
         pins.lock()?;
         let (mut slots, running, counters) = counted_so_far(&pins)?;
@@ -128,6 +173,7 @@ impl Engine {
         let mut live = Live {
             in_force: Arc::clone(&config),
             config,
+            text: candidate.text,
             originals: Arc::new(candidate.originals),
             dataplane,
             leases,
@@ -137,10 +183,16 @@ impl Engine {
             tables: candidate.tables,
             databases: candidate.databases,
             generation: 1,
-            last_reload: success(),
+            last_reload: candidate.fallback.as_deref().map_or_else(success, failure),
             last_success: time::now(),
-            reloads: Reloads { success: 1, failure: 0 },
+            reloads: match candidate.fallback {
+                None => Reloads { success: 1, failure: 0 },
+                Some(_) => Reloads { success: 0, failure: 1 },
+            },
             unfiltered: Vec::new(),
+            kept: candidate.kept,
+            fallback: candidate.fallback,
+            waiting: None,
         };
         live.follow_interfaces()?;
         if let Some((_, reason)) = live.unfiltered.first() {
@@ -156,7 +208,13 @@ impl Engine {
         for warning in candidate.warnings.into_iter().chain(live.missing()) {
             tracing::warn!("{warning}");
         }
-        Ok(Self { path, live: Mutex::new(live), explaining: Mutex::new(()), store: Mutex::new(store) })
+        Ok(Self {
+            path,
+            live: Mutex::new(live),
+            explaining: Mutex::new(()),
+            store: Mutex::new(store),
+            policies,
+        })
     }
 
     /// Reads configuration and databases again, compiles them beside the running generation, and steps to the new one.
@@ -165,7 +223,8 @@ impl Engine {
     /// # Errors
     /// Why not; the running gate is then as it was.
     pub fn reload(&self) -> Result<Vec<String>, Failure> {
-        let result = Candidate::read(&self.path).and_then(|candidate| self.take(candidate));
+        self.none_waits("reload").inspect_err(|error| tracing::warn!("{error}"))?;
+        let result = self.counting_candidate().and_then(|candidate| self.take(candidate));
         memory::give_back();
         let mut live = self.live();
         match &result {
@@ -180,18 +239,20 @@ impl Engine {
             }
             Err(error) => {
                 live.reloads.failure += 1;
-                live.last_reload = LastReload {
-                    time: time::now_text(),
-                    result: "failure".into(),
-                    error: Some(error.to_string()),
-                };
+                live.last_reload = failure(&error.to_string());
                 tracing::error!(%error, generation = live.generation, "reload failed; the running generation stays");
             }
         }
         result
     }
 
-    fn take(&self, mut candidate: Candidate) -> Result<Vec<String>, Failure> {
+    fn take(&self, candidate: Candidate) -> Result<Vec<String>, Failure> {
+        self.step(candidate).map(|(warnings, _)| warnings)
+    }
+
+    /// Loads a candidate beside the running generation and steps to it. What to tell whoever asked for it, and the generation
+    /// that ran, still loaded.
+    pub(super) fn step(&self, mut candidate: Candidate) -> Result<(Vec<String>, Generation), Failure> {
         let mut guard = self.live();
         let live = &mut *guard;
         let counters = live.dataplane.counters().read(live.slots.end())?;
@@ -201,20 +262,23 @@ impl Engine {
             .map_err(Failure::config)?;
         live.dataplane
             .keep_meaning(&live.slots.keep(candidate.compilation.outcomes.iter().chain(&live.outcomes)));
-        live.dataplane.replace(&candidate.compilation.compiled)?;
+        let program = live.dataplane.beside(&candidate.compilation.compiled)?;
         let warnings = restart_needed(&live.in_force, &candidate.config);
-        live.classes = candidate.compilation.compiled.classes.len();
-        live.outcomes = candidate.compilation.outcomes;
-        live.databases = candidate.databases;
-        live.tables = candidate.tables;
-        live.config = Arc::new(candidate.config);
-        live.originals = Arc::new(candidate.originals);
-        live.generation += 1;
-        // The step is done: whatever follows does not undo it.
-        let listing = live.follow_interfaces().err().map(|error| error.to_string());
-        let unfiltered = live.unfiltered.iter().map(|(_, reason)| reason.clone());
-        let warnings = warnings.into_iter().chain(candidate.warnings);
-        Ok(warnings.chain(listing).chain(unfiltered).chain(live.missing()).collect())
+        let mut generation = Generation {
+            program,
+            config: Arc::new(candidate.config),
+            text: candidate.text,
+            originals: Arc::new(candidate.originals),
+            outcomes: candidate.compilation.outcomes,
+            classes: candidate.compilation.compiled.classes.len(),
+            tables: candidate.tables,
+            databases: candidate.databases,
+            kept: candidate.kept,
+            fallback: candidate.fallback,
+        };
+        live.exchange(&mut generation)?;
+        let told = warnings.into_iter().chain(candidate.warnings).chain(candidate.locked_out.all());
+        Ok((told.chain(live.settle()).collect(), generation))
     }
 
     /// Attaches to interfaces that appeared, forgets those that vanished.
@@ -295,7 +359,8 @@ impl Live {
         let on: Vec<String> =
             self.dataplane.filtered().values().map(|one| format!("{} ({})", one.name, one.mode)).collect();
         let on = if on.is_empty() { "no interface yet".into() } else { on.join(", ") };
-        format!("generation {} on {on}, {} rules", self.generation, self.config.rules.len())
+        let more = self.about_policy();
+        format!("generation {} on {on}, {} rules{more}", self.generation, self.config.rules.len())
     }
 
     fn follow_interfaces(&mut self) -> Result<(), Failure> {
@@ -328,6 +393,13 @@ impl Live {
             }
         }
         Ok(())
+    }
+
+    /// Follows interfaces after a step, which is done: whatever goes wrong does not undo it, and is told.
+    pub(super) fn settle(&mut self) -> Vec<String> {
+        let listing = self.follow_interfaces().err().map(|error| error.to_string());
+        let unfiltered = self.unfiltered.iter().map(|(_, reason)| reason.clone());
+        listing.into_iter().chain(unfiltered).chain(self.missing()).collect()
     }
 
     /// Patterns of the configuration that no interface matches, a sentence each.
@@ -399,7 +471,8 @@ impl Live {
             last_reload: self.last_reload.clone(),
             last_success: self.last_success,
             reloads: self.reloads,
-            pending_confirmation: None,
+            pending_confirmation: self.waiting.as_ref().map(Waiting::status),
+            fallback: self.fallback.clone().map(|reason| FallbackStatus { reason }),
         }
     }
 }
@@ -429,22 +502,12 @@ pub fn tables(networks: PerFamily<u64>, compilation: &Compilation) -> Tables {
     }
 }
 
-fn success() -> LastReload {
+pub(super) fn success() -> LastReload {
     LastReload { time: time::now_text(), result: "success".into(), error: None }
 }
 
-/// The slots of the daemon before this one, the outcomes that its generation may count, and what all slots stand at; where it
-/// left none, none.
-fn counted_so_far(pins: &Pins) -> Result<(Slots, Vec<Outcome>, Vec<Counter>), Failure> {
-    let nothing = (Slots::new(), Vec::new(), Vec::new());
-    let Some(kept) = kept::find(pins) else { return Ok(nothing) };
-    let Some((slots, running)) = Slots::read(&kept.meaning) else {
-        tracing::warn!("counting anew: what the daemon before has counted is another version's");
-        kept::forget(pins);
-        return Ok(nothing);
-    };
-    let counters = kept.counters.read(slots.end())?;
-    Ok((slots, running, counters))
+pub(super) fn failure(error: &str) -> LastReload {
+    LastReload { time: time::now_text(), result: "failure".into(), error: Some(error.into()) }
 }
 
 /// What a reload leaves as it was.

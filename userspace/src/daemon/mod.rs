@@ -1,7 +1,11 @@
 //! The daemon: validate → compile → load → attach → ready, then one loop over everything that can happen.
 
+mod book;
+pub mod confirm;
 pub mod control;
 pub mod engine;
+mod generation;
+mod good;
 mod leases;
 mod live;
 pub mod memory;
@@ -21,10 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::{
-    engine::{Candidate, Engine},
-    service::Heart,
-};
+use self::{engine::Engine, good::Opening, service::Heart};
 use crate::{
     Failure,
     config::OnStop,
@@ -37,6 +38,8 @@ use crate::{
 pub enum Event {
     /// SIGHUP, or `octroi reload`, which waits for the answer.
     Reload(Option<oneshot::Sender<control::Reply>>),
+    /// `octroi apply`, `confirm` or `rollback`, which waits for the answer.
+    Change(confirm::Change, oneshot::Sender<control::Reply>),
     /// An interface appeared, vanished or changed, or it is time to look again.
     Interfaces,
     /// Somebody set the clock.
@@ -58,16 +61,19 @@ const A_MOMENT: Duration = Duration::from_millis(50);
 pub fn run(path: &Path, options: ProgramOptions) -> Result<(), Failure> {
     let started = Instant::now();
     memory::prepare();
-    let candidate = Candidate::read(path)?;
+    // What is kept of policies outlives this process, and where it was started.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let opening = Opening::new(&path)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| anyhow::anyhow!("start the runtime: {error}"))?;
-    runtime.block_on(serve(candidate, options, started))
+    runtime.block_on(serve(opening, options, started))
 }
 
-async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) -> Result<(), Failure> {
+async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> Result<(), Failure> {
+    let Opening { candidate, policies, resume } = opening;
     // Whatever may be taken already is taken before anything is attached.
     let socket = control::Listener::bind(&candidate.config().control).await?;
     let metrics = match candidate.config().metrics {
@@ -76,7 +82,10 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
     };
     let (events, mut queue) = mpsc::channel(64);
     listen(&events)?;
-    let engine = Arc::new(Engine::start(candidate, options)?);
+    let engine = Arc::new(Engine::start(candidate, policies, options)?);
+    if let Some(pending) = resume {
+        engine.resume(pending);
+    }
     memory::give_back();
 
     let control = tokio::spawn(control::serve(socket, Arc::clone(&engine), events.clone()));
@@ -85,6 +94,7 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
     }
     service::ready(&engine.summary());
     tracing::info!("ready in {:.2} s: {}", started.elapsed().as_secs_f64(), engine.summary());
+    keep(&engine);
 
     let heart = Heart::new();
     loop {
@@ -92,19 +102,38 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
         heart.beat();
         // The kernel tells of most changes; not of a program that somebody detached, nor when an interface that took none
         // would take one.
-        let patience = engine.until_lease_ends().map_or(LOOK_AGAIN, |end| end.clamp(A_MOMENT, LOOK_AGAIN));
+        let ends = [engine.until_lease_ends(), engine.until_waiting_ends()];
+        let patience = ends.into_iter().flatten().fold(LOOK_AGAIN, Duration::min).max(A_MOMENT);
         let event = timeout(heart.patience(patience), queue.recv()).await.unwrap_or(Some(Event::Interfaces));
+        // Before anything else, and however much else there is: whoever is locked out waits for it.
+        if engine.until_waiting_ends() == Some(Duration::ZERO) {
+            // Said by whoever tried.
+            let _ = heart.through(blocking(&engine, Engine::end_waiting)).await;
+            service::status(&engine.summary());
+        }
         let Some(event) = event else { break };
         match event {
             Event::Reload(answer) => {
                 service::reloading();
                 let result = heart.through(blocking(&engine, Engine::reload)).await;
                 service::ready(&engine.summary());
+                if result.is_ok() {
+                    keep(&engine);
+                }
                 if let Some(answer) = answer {
                     let reply = |warnings| control::Reply::Reloaded { warnings };
                     // Whoever asked may have gone.
                     let _ = answer.send(control::Reply::new(result, reply));
                 }
+            }
+            Event::Change(change, answer) => {
+                service::reloading();
+                let reply = heart.through(blocking(&engine, |engine| Ok(engine.change_policy(change)))).await;
+                service::ready(&engine.summary());
+                // As above.
+                let failed =
+                    |error: Failure| control::Reply::Failed { error: error.to_string(), invalid: false };
+                let _ = answer.send(reply.unwrap_or_else(failed));
             }
             Event::Interfaces => match heart.through(blocking(&engine, Engine::follow_interfaces)).await {
                 Ok(()) => service::status(&engine.summary()),
@@ -130,6 +159,12 @@ async fn serve(candidate: Candidate, options: ProgramOptions, started: Instant) 
         }
     }
     Ok(())
+}
+
+/// Keeps what runs, for a start that has no other policy, while everything else goes on.
+fn keep(engine: &Arc<Engine>) {
+    let engine = Arc::clone(engine);
+    tokio::task::spawn_blocking(move || engine.keep());
 }
 
 /// Runs what may take a while where it holds up nobody.

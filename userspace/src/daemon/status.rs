@@ -31,8 +31,32 @@ pub struct Status {
     pub last_success: i64,
     /// Reloads so far.
     pub reloads: Reloads,
-    /// A policy that waits for `octroi confirm`; there is none in this version.
-    pub pending_confirmation: Option<String>,
+    /// A policy that waits for `octroi confirm`.
+    pub pending_confirmation: Option<PendingStatus>,
+    /// The last good policy runs in place of the configured one.
+    #[serde(default)]
+    pub fallback: Option<FallbackStatus>,
+}
+
+/// A policy that goes unless somebody confirms it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct PendingStatus {
+    /// The file that was applied.
+    pub file: String,
+    /// When it was applied, RFC 3339.
+    pub since: String,
+    /// When it goes, RFC 3339.
+    pub until: String,
+    /// The same, in Unix seconds; for metrics.
+    #[serde(skip)]
+    pub until_seconds: i64,
+}
+
+/// The last good policy runs in place of the configured one.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct FallbackStatus {
+    /// Why the configured one could not be loaded.
+    pub reason: String,
 }
 
 /// One interface.

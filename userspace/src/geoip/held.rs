@@ -15,7 +15,7 @@ use super::DatabaseError;
 /// A file, held open: replaced or removed, it can still be read as it was. One that was written into cannot, and the
 /// next reading says so. That costs no memory, and the disk space of a file that nobody else has any more.
 #[derive(Debug)]
-pub(super) struct Held {
+pub struct Held {
     path: PathBuf,
     /// Locked while it is read, since it has one position.
     file: Mutex<File>,
@@ -45,7 +45,9 @@ impl Held {
         Ok(Self { path: path.to_owned(), file: Mutex::new(file), first: OnceLock::new() })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// As it was named when it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -54,7 +56,7 @@ impl Held {
     ///
     /// # Errors
     /// When the file cannot be read, changes meanwhile, or has been written into since the first time.
-    pub(super) fn read(&self) -> Result<(Vec<u8>, i64), DatabaseError> {
+    pub fn read(&self) -> Result<(Vec<u8>, i64), DatabaseError> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let (bytes, modified) = read_settled(&file, &self.path)?;
         let mut hasher = DefaultHasher::new();

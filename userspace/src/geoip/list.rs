@@ -94,4 +94,10 @@ impl OriginalList {
         let (bytes, _) = self.0.read()?;
         List::parse(self.0.path(), &bytes)
     }
+
+    /// The file.
+    #[must_use]
+    pub const fn file(&self) -> &Held {
+        &self.0
+    }
 }

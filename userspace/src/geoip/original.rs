@@ -34,4 +34,10 @@ impl Original {
         let (bytes, modified) = file.read()?;
         Database::from_bytes(self.kind, file.path(), &bytes, modified)
     }
+
+    /// The file; `None`: the table inside this program.
+    #[must_use]
+    pub fn file(&self) -> Option<&Held> {
+        self.file.as_ref()
+    }
 }

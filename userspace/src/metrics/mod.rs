@@ -157,6 +157,16 @@ fn families(status: &Status, totals: &Totals, other: &[(&'static str, Counter)])
             "When the live generation was loaded.",
             [(vec![], status.last_success as f64)],
         ),
+        gauge(
+            "octroi_pending_confirmation_timestamp_seconds",
+            "When the live policy goes unless somebody confirms it; one that stays has none.",
+            status.pending_confirmation.iter().map(|pending| (vec![], pending.until_seconds as f64)),
+        ),
+        gauge(
+            "octroi_fallback",
+            "Whether the last good policy runs, since the configured one could not be loaded.",
+            [(vec![], f64::from(u8::from(status.fallback.is_some())))],
+        ),
         counter(
             "octroi_reloads_total",
             "Reloads by result; the first load counts.",

@@ -1,9 +1,6 @@
 //! Which rules' sources match, whatever else a rule asks for: what lints ask about a policy.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    net::IpAddr,
-};
+use std::collections::{BTreeSet, HashSet};
 
 use super::{
     decide::{mismatch, skips_rules},
@@ -20,8 +17,9 @@ pub(crate) struct Together {
 }
 
 impl Explainer<'_> {
-    /// The rules whose sources match an address.
-    pub(crate) fn matching(&self, address: IpAddr) -> Together {
+    /// The rules whose sources match an address: what tests compare with.
+    #[cfg(test)]
+    pub(crate) fn matching(&self, address: std::net::IpAddr) -> Together {
         self.together_at(&self.facts(address).0)
     }
 

@@ -25,13 +25,13 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread::{ScopedJoinHandle, scope},
 };
 
 use crate::{
     config::Config,
-    geoip::{Database, DatabaseError, Kind, Lists, Original, OriginalList},
+    geoip::{Database, DatabaseError, Held, Kind, Lists, Original, OriginalList},
 };
 
 /// The databases that a configuration names, or the embedded ones in their place; and the lists that its rules name.
@@ -84,24 +84,41 @@ impl Originals {
     /// # Errors
     /// The first file that cannot be opened.
     pub fn open(config: &Config) -> Result<Self, DatabaseError> {
+        Self::open_copies(config, |path| path)
+    }
+
+    /// Opens, for each file that is named, the one that `copy` says.
+    ///
+    /// # Errors
+    /// The first file that cannot be opened.
+    pub fn open_copies<'a>(
+        config: &'a Config,
+        copy: impl Fn(&'a Path) -> &'a Path,
+    ) -> Result<Self, DatabaseError> {
         let geoip = &config.geoip;
         let mut lists = BTreeMap::new();
         for rule in &config.rules {
             for path in rule.source.list.iter().flatten() {
                 if let Entry::Vacant(entry) = lists.entry(path.clone()) {
-                    entry.insert(OriginalList::open(path, &rule.name)?);
+                    entry.insert(OriginalList::open(copy(path), &rule.name)?);
                 }
             }
         }
         Ok(Self {
-            country: Original::open(Kind::Country, geoip.country.as_deref())?,
-            asn: Original::open(Kind::Asn, geoip.asn.as_deref())?,
+            country: Original::open(Kind::Country, geoip.country.as_deref().map(&copy))?,
+            asn: Original::open(Kind::Asn, geoip.asn.as_deref().map(&copy))?,
             anonymous: match &geoip.anonymous {
-                Some(path) => Some(Original::open(Kind::Anonymous, Some(path))?),
+                Some(path) => Some(Original::open(Kind::Anonymous, Some(copy(path)))?),
                 None => None,
             },
             lists,
         })
+    }
+
+    /// The files among them.
+    pub fn files(&self) -> impl Iterator<Item = &Held> {
+        let databases = [&self.country, &self.asn].into_iter().chain(&self.anonymous);
+        databases.filter_map(Original::file).chain(self.lists.values().map(OriginalList::file))
     }
 
     /// Reads them: see [`Original::read`] and [`OriginalList::read`].

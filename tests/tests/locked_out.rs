@@ -1,0 +1,167 @@
+//! A change of policy that would lock out whoever is logged in by ssh: refused by `apply`, told by `reload`.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use octroi_tests::{
+    command::{self, Finished},
+    gate::Gate,
+    netns::Lab,
+    socket::connect,
+};
+
+const SOURCE: &str = "8.8.8.8";
+const BLOCK_US: &str = "[[rule]]\nname = \"us\"\nsource = { country = [\"US\"] }\naction = \"drop\"\n";
+const SHUT_US: &str =
+    "[[rule]]\nname = \"us\"\nsource = { country = [\"US\"] }\naction = \"reject\"\nestablished = \"drop\"\n";
+
+/// `octroi apply`, by somebody who is logged in as `session` says, where he is.
+fn apply(gate: &Gate<'_>, policy: &str, session: &str, more: &[&str]) -> Finished {
+    let path = gate.directory().join("new.toml");
+    fs::write(&path, gate.text(policy)).expect("write into a directory of ours");
+    let path = path.display().to_string();
+    let mut command = gate.command(["apply", &path].iter().chain(more));
+    // Whoever runs the tests may be logged in by ssh.
+    command.env("SSH_CONNECTION", session).env_remove("SSH_CLIENT");
+    command::run(command, command::SHORT)
+}
+
+/// At the machine itself.
+const CONSOLE: &str = "127.0.0.1 40000 127.0.0.1 22";
+
+fn refused(finished: &Finished, words: &[&str]) {
+    assert_eq!(finished.status.code(), Some(1), "{finished}");
+    for word in words {
+        assert!(finished.stderr.contains(word), "no {word:?} in\n{finished}");
+    }
+}
+
+fn told(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "no {word:?} in\n{text}");
+    }
+}
+
+/// A connection from `SOURCE` to a port inside that answers what it hears.
+fn session(lab: &Lab, port: u16) -> TcpStream {
+    let source: IpAddr = SOURCE.parse().expect("an address");
+    lab.give_source(source);
+    let listener =
+        lab.inside.run(|| TcpListener::bind(("0.0.0.0", port)).expect("listen in a namespace of ours"));
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept()?;
+        let mut bytes = [0; 64];
+        while let count @ 1.. = stream.read(&mut bytes)? {
+            stream.write_all(&bytes[..count])?;
+        }
+        std::io::Result::Ok(())
+    });
+    let here = SocketAddr::new(lab.pair().here(source), port);
+    let stream = connect(&lab.outside, source, here, Duration::from_secs(2)).expect("nothing is dropped");
+    stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a socket of ours");
+    stream
+}
+
+/// Says something over a connection, and has it back.
+fn talks(stream: &mut TcpStream) -> bool {
+    let mut back = [0; 5];
+    stream.write_all(b"hello").and_then(|()| stream.read_exact(&mut back)).is_ok() && &back == b"hello"
+}
+
+#[test]
+fn who_is_logged_in_is_not_locked_out_unless_somebody_insists() {
+    let lab = Lab::new();
+    let mut stream = session(&lab, 22);
+    let gate = Gate::start(&lab, "");
+    assert!(talks(&mut stream));
+    refused(
+        &apply(&gate, BLOCK_US, CONSOLE, &[]),
+        &[
+            "apply ",
+            "new.toml: refused, since it locks out whoever is logged in by ssh (--force applies it nevertheless)",
+            "rule \"us\" drops 8.8.8.8, from which somebody is logged in: that session would go on, the next login to port 22 \
+             would not get through; put a rule above it with source = { cidr = [\"8.8.8.8\"] } and action = \"pass\"",
+        ],
+    );
+    refused(&apply(&gate, SHUT_US, CONSOLE, &[]), &["rule \"us\" rejects 8.8.8.8", "that session would end"]);
+    refused(
+        &apply(&gate, "[policy]\ndefault = \"drop\"\n", CONSOLE, &[]),
+        &["policy.default is \"drop\" and no rule passes 8.8.8.8"],
+    );
+    assert_eq!(gate.status()["generation"], 1);
+    // What it says to do, helps; so does a rule that is about something else.
+    let pass = "[[rule]]\nname = \"me\"\nsource = { cidr = [\"8.8.8.8\"] }\naction = \"pass\"\n";
+    for policy in [format!("{pass}{SHUT_US}"), format!("{BLOCK_US}service = [\"tcp/443\"]\n")] {
+        let said = apply(&gate, &policy, CONSOLE, &[]).success();
+        assert!(!said.contains("warning"), "{said}");
+        gate.octroi(["rollback"]).success();
+    }
+    let said = apply(&gate, SHUT_US, CONSOLE, &["--force", "--confirm-timeout", "3s"]).success();
+    told(&said, &["warning: rule \"us\" rejects 8.8.8.8"]);
+    stream.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket of ours");
+    assert!(!talks(&mut stream), "locked out");
+    stream.set_read_timeout(Some(Duration::from_secs(15))).expect("a socket of ours");
+    let mut back = [0; 5];
+    stream.read_exact(&mut back).expect("it went back by itself");
+    assert!(talks(&mut stream));
+    assert_eq!(gate.status()["generation"], 7);
+}
+
+#[test]
+fn what_will_lock_out_somebody_is_told() {
+    let lab = Lab::new();
+    let mut stream = session(&lab, 22);
+    let gate = Gate::start(&lab, "");
+    let later = format!("{BLOCK_US}from = 2126-01-01T00:00:00Z\n");
+    let said = apply(&gate, &later, CONSOLE, &[]).success();
+    told(
+        &said,
+        &[
+            "warning: rule \"us\" drops 8.8.8.8, from which somebody is logged in from 2126-01-01T00:00:00Z on at the latest",
+        ],
+    );
+    gate.octroi(["rollback"]).success();
+    let pass = "[[rule]]\nname = \"me\"\nsource = { cidr = [\"8.8.8.8\"] }\naction = \"pass\"\nuntil = 2126-01-01T00:00:00Z\n";
+    told(
+        &apply(&gate, &format!("{pass}{BLOCK_US}"), CONSOLE, &[]).success(),
+        &["from 2126-01-01T00:00:00Z on"],
+    );
+    gate.octroi(["rollback"]).success();
+    // Who reloads is told, and gets what he asks for.
+    gate.write(BLOCK_US);
+    let said = gate.reload().success();
+    told(
+        &said,
+        &["warning: rule \"us\" drops 8.8.8.8, from which somebody is logged in: that session would go on"],
+    );
+    told(&gate.log(), &["rule \"us\" drops 8.8.8.8"]);
+    assert!(talks(&mut stream));
+}
+
+#[test]
+fn whoever_asks_is_not_locked_out_wherever_ssh_listens() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, "");
+    let own = "8.8.8.8 40000 192.168.1.1 2222";
+    refused(
+        &apply(&gate, BLOCK_US, own, &[]),
+        &["rule \"us\" drops 8.8.8.8", "the next login to port 2222 would not get through"],
+    );
+    refused(
+        &apply(&gate, &BLOCK_US.replace("US", "CN"), "240e::7 40000 2001:db8::1 22", &[]),
+        &["drops 240e::7", "port 22"],
+    );
+    apply(&gate, &format!("{BLOCK_US}service = [\"tcp/22\"]\n"), own, &[]).success();
+    gate.octroi(["rollback"]).success();
+    // Others who are logged in the same way are found by the port.
+    let mut stream = session(&lab, 2222);
+    refused(&apply(&gate, BLOCK_US, "9.9.9.9 40000 192.168.1.1 2222", &[]), &["drops 8.8.8.8", "port 2222"]);
+    // To any other port they are customers.
+    apply(&gate, BLOCK_US, CONSOLE, &[]).success();
+    assert!(talks(&mut stream), "a connection that exists goes on");
+}

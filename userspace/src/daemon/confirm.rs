@@ -1,0 +1,427 @@
+//! Policies that go unless somebody confirms them: applied, confirmed, gone back from.
+//!
+//! The generation that ran stays loaded beside the one that waits, so that going back needs no file, no compiler and no
+//! verifier. What waits is on disk before the step: a daemon that is killed knows at its next start how much time is left,
+//! and one that starts after the machine did that nobody can have confirmed it.
+
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    book::{Book, Instead, Kept, Pending, Why, fingerprint_of},
+    control::Reply,
+    engine::{Candidate, Engine, failure, success},
+    generation::Generation,
+    memory,
+    status::PendingStatus,
+};
+use crate::{
+    Failure,
+    config::Config,
+    dataplane::clock::since_boot,
+    lease::Ttl,
+    lint::{self, Login},
+    policy::Originals,
+    state::fingerprint,
+    time,
+};
+
+/// What `octroi apply` asks for.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct Order {
+    /// The file that the text is in, for messages.
+    pub file: PathBuf,
+    /// The policy.
+    pub text: String,
+    /// How long it waits for its confirmation.
+    pub timeout: Ttl,
+    /// Also where it locks out somebody who is logged in.
+    pub force: bool,
+    /// Where whoever asks is logged in from.
+    pub login: Option<Login>,
+}
+
+/// A change of policy that somebody waits for.
+#[derive(Debug)]
+pub enum Change {
+    /// `octroi apply`.
+    Apply(Box<Order>),
+    /// `octroi confirm`.
+    Confirm,
+    /// `octroi rollback`.
+    Rollback,
+}
+
+/// A text that is to be in the configured file.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct Install {
+    /// The configured file.
+    pub path: PathBuf,
+    /// What it is to say.
+    pub text: String,
+    /// Somebody has changed the file since, so that it counts as it is.
+    pub changed: bool,
+}
+
+/// What came of `octroi rollback`.
+#[derive(Debug, Default)]
+struct WentBack {
+    /// What it went back from, where that waited for its confirmation.
+    from: Option<PathBuf>,
+    /// What is to be in the configured file, where that does not say it.
+    install: Option<Install>,
+    /// What to mind, a sentence each.
+    warnings: Vec<String>,
+}
+
+/// What runs and waits for its confirmation.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pending: Pending,
+    /// What ran before, still loaded.
+    former: Generation,
+    /// Where the kernel refused to go back: when it is tried again, in nanoseconds since boot.
+    again: u64,
+}
+
+/// How soon going back is tried again where the kernel refused, in nanoseconds.
+const AGAIN: u64 = 1_000_000_000;
+
+/// Which boot of the machine this is; empty where the kernel does not tell.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+impl Pending {
+    /// How much time is left, by a clock that nobody can set.
+    ///
+    /// # Errors
+    /// There is none, and why: how a sentence goes on after "not confirmed".
+    pub(super) fn left(&self) -> Result<Duration, &'static str> {
+        if self.boot.is_empty() || self.boot != boot() {
+            return Err("before the machine was started anew");
+        }
+        match self.deadline.checked_sub(since_boot()) {
+            None | Some(0) => Err("in time"),
+            Some(left) => Ok(Duration::from_nanos(left)),
+        }
+    }
+
+    /// When its time is over, in Unix seconds by the clock as it is now.
+    fn until(&self) -> i64 {
+        const HALF: u64 = 500_000_000;
+        let left = self.deadline.saturating_sub(since_boot());
+        let until = time::now_ns().saturating_add(left).saturating_add(HALF);
+        i64::try_from(until / 1_000_000_000).unwrap_or(i64::MAX)
+    }
+}
+
+impl Waiting {
+    pub(super) fn status(&self) -> PendingStatus {
+        let until_seconds = self.pending.until();
+        PendingStatus {
+            file: self.pending.file.display().to_string(),
+            since: time::text(self.pending.since),
+            until: time::text(until_seconds),
+            until_seconds,
+        }
+    }
+
+    /// `new.toml waits for …`.
+    pub(super) fn describe(&self) -> String {
+        let PendingStatus { file, until, .. } = self.status();
+        format!("{file} waits for `octroi confirm` until {until}")
+    }
+}
+
+impl Engine {
+    /// Does what somebody waits for.
+    pub fn change_policy(&self, change: Change) -> Reply {
+        let reply = match change {
+            Change::Apply(order) => Reply::new(self.apply(*order), |(until, warnings)| Reply::Applied {
+                generation: self.live().generation,
+                until,
+                warnings,
+            }),
+            Change::Confirm => {
+                Reply::new(self.confirm(), |(file, install)| Reply::Confirmed { file, install })
+            }
+            Change::Rollback => {
+                let done = |WentBack { from, install, warnings }| Reply::RolledBack {
+                    generation: self.live().generation,
+                    from,
+                    install,
+                    warnings,
+                };
+                Reply::new(self.rollback(), done)
+            }
+        };
+        if let Reply::Failed { error, .. } = &reply {
+            tracing::error!("{error}");
+        }
+        memory::give_back();
+        reply
+    }
+
+    /// Refuses to `what` while a policy waits for its confirmation.
+    pub(super) fn none_waits(&self, what: &str) -> Result<(), Failure> {
+        match &self.live().waiting {
+            None => Ok(()),
+            Some(waiting) => Err(anyhow::anyhow!(
+                "{what}: not now, since {}; run `octroi confirm` or `octroi rollback` first",
+                waiting.describe()
+            )
+            .into()),
+        }
+    }
+
+    /// Steps to a policy that waits for its confirmation from now on; until when, RFC 3339, and what to tell.
+    fn apply(&self, order: Order) -> Result<(String, Vec<String>), Failure> {
+        let Order { file, text, timeout, force, login } = order;
+        let what = format!("apply {}", file.display());
+        self.none_waits(&what)?;
+        let config = Config::parse_named(&text, &self.path, &file)?;
+        let originals = Originals::open(&config)?;
+        let candidate = Candidate::new(config, text.as_str().into(), originals, &lint::logins(login))?;
+        let cut = &candidate.locked_out.now;
+        if !cut.is_empty() && !force {
+            return Err(anyhow::anyhow!(
+                "{what}: refused, since it locks out whoever is logged in by ssh (--force applies it nevertheless):\n{}",
+                cut.join("\n")
+            )
+            .into());
+        }
+        let alone = self.policies.alone();
+        let kept = self.keep_running(&alone).map_err(anyhow::Error::from);
+        kept.map_err(|error| {
+            error.context(format!("{what}: what runs now, which it would go back to, cannot be kept"))
+        })?;
+        let pending = Pending {
+            configured: fingerprint_of(&self.path),
+            path: self.path.clone(),
+            since: time::now(),
+            deadline: since_boot().saturating_add(timeout.nanoseconds()),
+            boot: boot(),
+            file,
+            text,
+        };
+        let before = self.policies.book();
+        let book = Book { pending: Some(pending.clone()), ..before.clone() };
+        self.policies.write(book).map_err(|error| anyhow::Error::from(error).context(what))?;
+        let stepped = self.step_and_wait(candidate, pending);
+        if stepped.is_err()
+            && let Err(error) = self.policies.write(before)
+        {
+            tracing::error!("{error}; a start before its time is over would try to step to it once more");
+        }
+        let warnings = stepped?;
+        let mut live = self.live();
+        live.last_reload = success();
+        live.last_success = time::now();
+        live.reloads.success += 1;
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let status = live.waiting.as_ref().map(Waiting::status);
+        let described = live.waiting.as_ref().map(Waiting::describe).unwrap_or_default();
+        tracing::warn!(generation = live.generation, "applied: {described}, and goes unless that comes");
+        Ok((status.map(|status| status.until).unwrap_or_default(), warnings))
+    }
+
+    fn step_and_wait(&self, candidate: Candidate, pending: Pending) -> Result<Vec<String>, Failure> {
+        let (warnings, former) = self.step(candidate)?;
+        self.live().waiting = Some(Waiting { pending, former, again: 0 });
+        Ok(warnings)
+    }
+
+    /// Steps once more to a policy that waited for its confirmation when a daemon before this one ended.
+    pub(super) fn resume(&self, pending: Pending) {
+        let _alone = self.policies.alone();
+        let file = pending.file.display().to_string();
+        let candidate = || {
+            let config = Config::parse_named(&pending.text, &self.path, &pending.file)?;
+            let originals = Originals::open(&config)?;
+            Candidate::new(config, pending.text.as_str().into(), originals, &[])
+        };
+        match candidate().and_then(|candidate| self.step_and_wait(candidate, pending.clone())) {
+            Ok(warnings) => {
+                for warning in warnings {
+                    tracing::warn!("{warning}");
+                }
+                let described = self.live().waiting.as_ref().map(Waiting::describe).unwrap_or_default();
+                tracing::warn!("{described}, as before this start");
+            }
+            Err(error) => {
+                tracing::error!(
+                    "{error}\n{file} waited for its confirmation and cannot be loaded again: what ran before runs on"
+                );
+                self.live().last_reload = failure(&error.to_string());
+                self.give_up();
+            }
+        }
+    }
+
+    /// What waits is what was meant: it counts from now on. The file that it came from, and what is to be in the configured
+    /// file, where that does not say it.
+    fn confirm(&self) -> Result<(PathBuf, Option<Install>), Failure> {
+        let alone = self.policies.alone();
+        let waits = {
+            let live = self.live();
+            let pending = live.waiting.as_ref().map(|waiting| waiting.pending.clone());
+            pending.map(|pending| (pending, Arc::clone(&live.originals), live.generation))
+        };
+        let Some((pending, originals, generation)) = waits else {
+            return Err(anyhow::anyhow!(
+                "confirm: no policy waits for it; `octroi status` says what runs, and its last reload why"
+            )
+            .into());
+        };
+        // Where copies cannot be made, the policy is confirmed nevertheless: somebody who can get in said so.
+        let kept = self.policies.shelf.copy(&self.path, &pending.text, &originals);
+        let kept = Arc::new(kept.unwrap_or_else(|error| {
+            tracing::error!("keep the confirmed policy's databases and lists: {error}");
+            Kept::without_copies(&self.path, &pending.text)
+        }));
+        let mut book = self.policies.book();
+        let there = fingerprint_of(&self.path);
+        let install = (there != Some(fingerprint(pending.text.as_bytes()))).then(|| Install {
+            path: self.path.clone(),
+            text: pending.text.clone(),
+            changed: there != pending.configured,
+        });
+        book.instead = install
+            .as_ref()
+            .filter(|install| !install.changed)
+            .map(|_| Instead { configured: there, why: Why::Confirmed });
+        book.pending = None;
+        if !book.good.as_ref().is_some_and(|good| good.is_same(&kept)) {
+            book.previous = book.good.replace((*kept).clone());
+        }
+        self.policies.write(book).map_err(|error| {
+            let what = format!("confirm {}: it goes back unless this works in time", pending.file.display());
+            anyhow::Error::from(error).context(what)
+        })?;
+        drop(alone);
+        let mut live = self.live();
+        live.waiting = None;
+        live.kept = Some(kept);
+        tracing::info!(generation, "confirmed: {}", pending.file.display());
+        drop(live);
+        Ok((pending.file, install))
+    }
+
+    /// Goes back: from what waits, or else to the policy before the last one that was meant.
+    fn rollback(&self) -> Result<WentBack, Failure> {
+        let waits = self.live().waiting.as_ref().map(|waiting| waiting.pending.file.clone());
+        if let Some(file) = waits {
+            let warnings = self.go_back()?;
+            let mut live = self.live();
+            live.last_reload = success();
+            tracing::warn!(
+                generation = live.generation,
+                "octroi rollback: back from {} to the policy that ran before",
+                file.display()
+            );
+            return Ok(WentBack { from: Some(file), warnings, ..WentBack::default() });
+        }
+        let _alone = self.policies.alone();
+        let mut book = self.policies.book();
+        let Some(previous) = book.previous.clone() else {
+            return Err(anyhow::anyhow!(
+                "rollback: no policy waits for its confirmation, and none before the one that runs is kept in {}",
+                self.policies.shelf.path().display()
+            )
+            .into());
+        };
+        let candidate = previous.load(&self.policies.shelf, &self.path, &lint::logins(None))?;
+        let (mut warnings, _) = self.step(candidate)?;
+        let there = fingerprint_of(&self.path);
+        let install = (there != Some(fingerprint(previous.text.as_bytes()))).then(|| Install {
+            path: self.path.clone(),
+            text: previous.text.clone(),
+            changed: false,
+        });
+        book.instead = install.as_ref().map(|_| Instead { configured: there, why: Why::RolledBack });
+        book.previous = book.good.replace(previous);
+        if let Err(error) = self.policies.write(book) {
+            warnings.push(format!("{error}; the next start loads what ran before this rollback"));
+        }
+        let mut live = self.live();
+        live.last_reload = success();
+        live.last_success = time::now();
+        live.reloads.success += 1;
+        tracing::warn!(
+            generation = live.generation,
+            "octroi rollback: back to the policy before the last one"
+        );
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(WentBack { install, warnings, ..WentBack::default() })
+    }
+
+    /// Goes back where the time of what waits is over.
+    ///
+    /// # Errors
+    /// When the kernel refuses; it is tried again.
+    pub fn end_waiting(&self) -> Result<(), Failure> {
+        let over = {
+            let live = self.live();
+            let pending = live.waiting.as_ref().map(|waiting| &waiting.pending);
+            pending.and_then(|pending| Some((pending.file.display().to_string(), pending.left().err()?)))
+        };
+        let Some((file, over)) = over else { return Ok(()) };
+        let warnings = self.go_back()?;
+        let mut live = self.live();
+        let told = format!("{file} was applied and not confirmed {over}: back to the policy that ran before");
+        tracing::error!(generation = live.generation, "{told}");
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        live.reloads.failure += 1;
+        live.last_reload = failure(&told);
+        Ok(())
+    }
+
+    /// How long until what waits goes.
+    #[must_use]
+    pub fn until_waiting_ends(&self) -> Option<Duration> {
+        let live = self.live();
+        let waiting = live.waiting.as_ref()?;
+        let again = Duration::from_nanos(waiting.again.saturating_sub(since_boot()));
+        Some(waiting.pending.left().unwrap_or_default().max(again))
+    }
+
+    /// Goes back from what waits; what to tell.
+    fn go_back(&self) -> Result<Vec<String>, Failure> {
+        let mut warnings = {
+            let mut guard = self.live();
+            let live = &mut *guard;
+            let Some(mut waiting) = live.waiting.take() else { return Ok(Vec::new()) };
+            if let Err(error) = live.exchange(&mut waiting.former) {
+                tracing::error!("go back from {}: {error}; tried again", waiting.pending.file.display());
+                waiting.again = since_boot().saturating_add(AGAIN);
+                live.waiting = Some(waiting);
+                return Err(error.into());
+            }
+            live.last_success = time::now();
+            live.settle()
+        };
+        // The gate first: whoever is locked out waits.
+        let _alone = self.policies.alone();
+        warnings.extend(self.give_up());
+        Ok(warnings)
+    }
+
+    /// Takes what waited off the disk; what to tell of the configured file.
+    fn give_up(&self) -> Option<String> {
+        let mut book = self.policies.book();
+        book.give_up(&self.path);
+        let told = book.instead.as_ref().map(|instead| instead.why.describe(&self.path));
+        if let Err(error) = self.policies.write(book) {
+            tracing::error!("{error}; the next start goes back once more");
+        }
+        told
+    }
+}

@@ -1,0 +1,282 @@
+//! The last good policy: kept after every load that succeeds, and what a start begins with where it has no other.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    book::{Book, BookError, Instead, Kept, Pending, Shelf, Why, fingerprint_of},
+    engine::{Candidate, Engine, Live},
+    memory,
+};
+use crate::{
+    Failure,
+    config::{Config, Control, read_text},
+    lint::{self, Login},
+    policy::Originals,
+    state::fingerprint,
+    time,
+};
+
+/// What is kept of policies, in memory and on disk.
+#[derive(Debug)]
+pub(super) struct Policies {
+    pub(super) shelf: Shelf,
+    /// What is on disk.
+    book: Mutex<Book>,
+    /// See [`Policies::alone`].
+    keeping: Mutex<()>,
+}
+
+impl Policies {
+    fn new(shelf: Shelf, book: Book) -> Self {
+        Self { shelf, book: Mutex::new(book), keeping: Mutex::new(()) }
+    }
+
+    /// Held by whoever changes what is kept, which may take as long as copying databases does; before any other lock.
+    pub(super) fn alone(&self) -> MutexGuard<'_, ()> {
+        // Whoever panicked with the lock held left a whole file behind, as for `book`.
+        self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that is kept.
+    pub(super) fn book(&self) -> Book {
+        self.locked().clone()
+    }
+
+    /// Keeps that instead.
+    ///
+    /// # Errors
+    /// When it cannot be written; then all is as it was.
+    pub(super) fn write(&self, book: Book) -> Result<(), BookError> {
+        self.shelf.write(&book)?;
+        self.shelf.sweep(&book);
+        *self.locked() = book;
+        Ok(())
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a daemon starts with.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) candidate: Candidate,
+    pub(super) policies: Policies,
+    /// What to step to once that runs: it was applied before, and there is time left to confirm it.
+    pub(super) resume: Option<Pending>,
+}
+
+impl Opening {
+    /// Finds out what to start with: what is in the configured file at `path`, an absolute one, or what counts in its place;
+    /// where that cannot be loaded, the last good policy; and where somebody applied a policy that nobody confirmed, what ran
+    /// before that.
+    ///
+    /// # Errors
+    /// When there is no policy that can be loaded.
+    pub(super) fn new(path: &Path) -> Result<Self, Failure> {
+        // What cannot be read says nothing of places; what is in the usual ones counts only if it is of this file.
+        let control = Control::despite_errors(path).unwrap_or_default();
+        let shelf = Shelf::new(&control.state);
+        let mut book = shelf.read();
+        if let Some(other) = book.of_another(path) {
+            tracing::warn!(
+                "{} is of another configuration, {}: not used, and replaced",
+                shelf.path().display(),
+                other.display()
+            );
+            book = Book::default();
+        }
+        let (mut before, mut resume) = (None, None);
+        if let Some(pending) = book.pending.clone() {
+            before = book.good.as_ref().and_then(|good| {
+                let again = good.load(&shelf, path, &[]);
+                again.map_err(|error| tracing::error!("load the policy that ran before: {error}")).ok()
+            });
+            match pending.left() {
+                Ok(_) => resume = Some(pending),
+                Err(over) => {
+                    tracing::error!(
+                        "{} was applied at {} and not confirmed {over}: back to the policy that ran before, with the databases \
+                         and lists that it had; `octroi reload` reads {} and all that it names again",
+                        pending.file.display(),
+                        time::text(pending.since),
+                        path.display()
+                    );
+                    book.give_up(path);
+                    if let Err(error) = shelf.write(&book) {
+                        tracing::error!("{error}");
+                    }
+                }
+            }
+        }
+        let candidate = match before {
+            Some(candidate) => candidate,
+            None => match (counting(path, &book, &[]), &book.good) {
+                (Err(Failure::Config(reason)), Some(good)) if control.fallback => {
+                    good.load_for_want(reason, &shelf, path)?
+                }
+                (result, _) => result?,
+            },
+        };
+        Ok(Self { candidate, policies: Policies::new(shelf, book), resume })
+    }
+}
+
+/// Loads what counts as the configuration at `path`: what is in the file, unless it was said that something else counts.
+fn counting(path: &Path, book: &Book, logins: &[Login]) -> Result<Candidate, Failure> {
+    let mut instead = None;
+    if let (Some(Instead { configured, why }), Some(good)) = (&book.instead, &book.good) {
+        let there = fingerprint_of(path);
+        if there == *configured {
+            instead = Some((good, why));
+        } else if there != Some(fingerprint(good.text.as_bytes())) {
+            tracing::warn!("{} is not what it was when it did not count: it counts again", path.display());
+        }
+    }
+    let text = match instead {
+        Some((good, _)) => good.text.clone(),
+        None => read_text(path)?,
+    };
+    let config = Config::parse(&text, path)?;
+    let originals = Originals::open(&config)?;
+    let mut candidate = Candidate::new(config, text.into(), originals, logins)?;
+    candidate.warnings.extend(instead.map(|(_, why)| why.describe(path)));
+    Ok(candidate)
+}
+
+impl Why {
+    /// That the file does not count, why, and what to do.
+    pub(super) fn describe(self, path: &Path) -> String {
+        let path = path.display();
+        match self {
+            Self::Confirmed => format!(
+                "{path} does not count, since it does not say what was applied and confirmed after it: write that into it, or \
+                 change it, and it counts again"
+            ),
+            Self::Unconfirmed => format!(
+                "{path} does not count, since what it says was applied and not confirmed: apply it once more, and confirm it, or \
+                 change it, and it counts again"
+            ),
+            Self::RolledBack => format!(
+                "{path} does not count, since `octroi rollback` went back from what it says: change it, and it counts again"
+            ),
+        }
+    }
+}
+
+impl Book {
+    /// Forgets what waits for its confirmation. Where the configured file says the same, it does not count from now on.
+    pub(super) fn give_up(&mut self, path: &Path) {
+        let Some(pending) = self.pending.take() else { return };
+        let there = fingerprint_of(path);
+        if there == Some(fingerprint(pending.text.as_bytes())) {
+            self.instead = Some(Instead { configured: there, why: Why::Unconfirmed });
+        }
+    }
+}
+
+impl Kept {
+    /// Loads it again, by its own copies of databases and lists. `logins` are asked about.
+    ///
+    /// # Errors
+    /// When a copy is not what was kept.
+    pub(super) fn load(&self, shelf: &Shelf, path: &Path, logins: &[Login]) -> Result<Candidate, Failure> {
+        let copies = shelf.find(self).map_err(Failure::config)?;
+        let config = Config::parse(&self.text, path)?;
+        let originals = Originals::open_copies(&config, |named| {
+            let copy = copies.iter().find(|(path, _)| path == named);
+            copy.map_or(named, |(_, copy)| copy)
+        })?;
+        let mut candidate = Candidate::new(config, self.text.as_str().into(), originals, logins)?;
+        candidate.kept = Some(Arc::new(self.clone()));
+        Ok(candidate)
+    }
+
+    /// Loads it in place of the configured policy.
+    fn load_for_want(&self, reason: String, shelf: &Shelf, path: &Path) -> Result<Candidate, Failure> {
+        match self.load(shelf, path, &[]) {
+            Ok(mut candidate) => {
+                tracing::error!(
+                    "{reason}\nthe configured policy cannot be loaded, and the last good one, kept at {}, runs in its place: mend \
+                     what is wrong, then run `octroi reload` ([control] fallback = false would have ended this start)",
+                    time::text(self.since)
+                );
+                candidate.fallback = Some(reason);
+                Ok(candidate)
+            }
+            Err(error) => Err(Failure::Config(format!(
+                "{reason}\nand the last good policy, kept at {}, cannot be loaded either: {error}",
+                time::text(self.since)
+            ))),
+        }
+    }
+}
+
+impl Engine {
+    /// Loads what counts as the configuration; whoever is logged in is asked about.
+    pub(super) fn counting_candidate(&self) -> Result<Candidate, Failure> {
+        counting(&self.path, &self.policies.book(), &lint::logins(None))
+    }
+
+    /// Keeps what runs as the last good policy, unless it waits for its confirmation. The log says where that fails.
+    pub fn keep(&self) {
+        let alone = self.policies.alone();
+        if let Err(error) = self.keep_running(&alone) {
+            tracing::error!("keep the running policy, for a start that has no other: {error}");
+        }
+        drop(alone);
+        memory::give_back();
+    }
+
+    /// Keeps what runs, if that is not done yet. Nobody is held up meanwhile but who changes what is kept.
+    pub(super) fn keep_running(&self, _alone: &MutexGuard<'_, ()>) -> Result<(), BookError> {
+        let (generation, text, originals, kept) = {
+            let live = self.live();
+            if live.waiting.is_some() {
+                return Ok(());
+            }
+            (live.generation, Arc::clone(&live.text), Arc::clone(&live.originals), live.kept.clone())
+        };
+        let kept = match kept {
+            Some(kept) => kept,
+            None => Arc::new(self.policies.shelf.copy(&self.path, &text, &originals)?),
+        };
+        let mut book = self.policies.book();
+        let old = book.instead.as_ref().is_some_and(|one| one.configured != fingerprint_of(&self.path));
+        let same = book.good.as_ref().is_some_and(|good| good.is_same(&kept));
+        if !same {
+            book.previous = book.good.replace((*kept).clone());
+        }
+        if old {
+            book.instead = None;
+        }
+        if old || !same {
+            self.policies.write(book)?;
+        }
+        let mut live = self.live();
+        if live.generation == generation {
+            live.kept = Some(kept);
+        }
+        Ok(())
+    }
+}
+
+impl Live {
+    /// What a summary has to say of a policy that is not simply the configured one; else nothing.
+    pub(super) fn about_policy(&self) -> String {
+        let mut text = String::new();
+        if let Some(reason) = &self.fallback {
+            let reason = reason.lines().next().unwrap_or_default();
+            text +=
+                &format!("; THE LAST GOOD POLICY runs, since the configured one cannot be loaded: {reason}");
+        }
+        if let Some(waiting) = &self.waiting {
+            text += &format!("; {}", waiting.describe());
+        }
+        text
+    }
+}

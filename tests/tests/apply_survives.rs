@@ -168,6 +168,11 @@ fn a_configured_file_that_nobody_confirmed_does_not_count_until_it_changes() {
     gate.start_again();
     assert_eq!(arriving(&lab, &BOTH), [CN]);
 
+    // What has run all the time, and is applied for once: nobody has to change the file.
+    apply_configured(&gate, BLOCK_US, "1h");
+    let said = gate.octroi(["rollback"]).success() + &gate.reload().success();
+    assert!(!said.contains("count"), "{said}");
+
     apply_configured(&gate, BLOCK_CN, "1h");
     contains(&gate.octroi(["rollback"]).success(), &words);
     gate.kill();

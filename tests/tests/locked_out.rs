@@ -161,6 +161,17 @@ fn whoever_asks_is_not_locked_out_wherever_ssh_listens() {
     // Others who are logged in the same way are found by the port.
     let mut stream = session(&lab, 2222);
     refused(&apply(&gate, BLOCK_US, "9.9.9.9 40000 192.168.1.1 2222", &[]), &["drops 8.8.8.8", "port 2222"]);
+    let mut reload = gate.command(["reload"]);
+    gate.write(&format!("{BLOCK_US}observe = true\n"));
+    gate.reload().success();
+    gate.write(BLOCK_US);
+    reload.env("SSH_CONNECTION", own).env_remove("SSH_CLIENT");
+    told(
+        &command::run(reload, command::SHORT).success(),
+        &["warning: rule \"us\" drops 8.8.8.8", "port 2222"],
+    );
+    gate.write("");
+    gate.reload().success();
     // To any other port they are customers.
     apply(&gate, BLOCK_US, CONSOLE, &[]).success();
     assert!(talks(&mut stream), "a connection that exists goes on");

@@ -14,6 +14,7 @@ use crate::{
         status::Status,
     },
     dataplane::remove_pins,
+    lint,
 };
 
 /// `octroi status`.
@@ -36,7 +37,7 @@ pub fn status(args: &ReadArgs) -> Result<(), Failure> {
 /// # Errors
 /// Why the running gate stays as it is.
 pub fn reload(args: &ConfigArg) -> Result<(), Failure> {
-    match request(args, Request::Reload)? {
+    match request(args, Request::Reload { login: lint::own_login() })? {
         Reply::Reloaded { warnings } => {
             for warning in warnings {
                 print(&format!("warning: {warning}\n"));

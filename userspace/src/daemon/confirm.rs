@@ -425,3 +425,30 @@ impl Engine {
         told
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(deadline: u64, boot: String) -> Pending {
+        let (file, path) = (PathBuf::from("new.toml"), PathBuf::from("/etc/octroi/octroi.toml"));
+        Pending { file, path, text: String::new(), since: 0, deadline, boot, configured: None }
+    }
+
+    #[test]
+    fn time_is_left_by_the_clock_of_this_boot_alone() {
+        const HOUR: u64 = 3_600_000_000_000;
+        let (now, here) = (since_boot(), boot());
+        assert_eq!(here.len(), 36, "{here}");
+        let left = pending(now + HOUR, here.clone()).left().expect("an hour");
+        assert!(left <= Duration::from_secs(3600) && left > Duration::from_secs(3590), "{left:?}");
+        assert_eq!(pending(now, here.clone()).left(), Err("in time"));
+        assert_eq!(pending(0, here.clone()).left(), Err("in time"));
+        // However early the other boot's clock is.
+        let other = here.replace(|digit: char| digit.is_ascii_hexdigit(), "0");
+        assert_eq!(pending(now + HOUR, other).left(), Err("before the machine was started anew"));
+        assert_eq!(pending(now + HOUR, String::new()).left(), Err("before the machine was started anew"));
+        // What people are told follows the clock, which somebody may set.
+        assert!(pending(now + HOUR, here).until().abs_diff(time::now() + 3600) <= 1);
+    }
+}

@@ -28,6 +28,7 @@ use crate::{
     Failure,
     config::Control,
     lease::{Action, Lease, Prefix, Ttl},
+    lint::Login,
     policy::{
         explain::{Brief, Explanation},
         walk::Question,
@@ -41,7 +42,11 @@ pub enum Request {
     /// `octroi status`.
     Status,
     /// `octroi reload`.
-    Reload,
+    Reload {
+        /// Where whoever asks is logged in from.
+        #[serde(default)]
+        login: Option<Login>,
+    },
     /// `octroi explain --live`.
     Explain {
         /// The sources.
@@ -287,7 +292,7 @@ async fn answer(
                 tokio::task::spawn_blocking(move || engine.status()).await.map_err(io::Error::other)?;
             Reply::new(status, |status| Reply::Status(Box::new(status)))
         }
-        Ok(Request::Reload) => in_turn(&events, |answer| Event::Reload(Some(answer))).await,
+        Ok(Request::Reload { login }) => in_turn(&events, |answer| Event::Reload(login, Some(answer))).await,
         Ok(Request::Apply(order)) => {
             in_turn(&events, |answer| Event::Change(Change::Apply(order), answer)).await
         }
@@ -400,7 +405,7 @@ pub async fn ask(path: &Path, request: Request) -> Result<Reply, AskError> {
     let patience = match request {
         Request::Status => PATIENCE,
         // Changes to leases and explanations wait for it.
-        Request::Reload
+        Request::Reload { .. }
         | Request::Explain { .. }
         | Request::ExplainBriefly { .. }
         | Request::AddLease { .. }

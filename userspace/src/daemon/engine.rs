@@ -218,13 +218,13 @@ impl Engine {
     }
 
     /// Reads configuration and databases again, compiles them beside the running generation, and steps to the new one.
-    /// What to tell whoever asked for it.
+    /// What to tell whoever asked for it, logged in from there.
     ///
     /// # Errors
     /// Why not; the running gate is then as it was.
-    pub fn reload(&self) -> Result<Vec<String>, Failure> {
+    pub fn reload(&self, asking: Option<Login>) -> Result<Vec<String>, Failure> {
         self.none_waits("reload").inspect_err(|error| tracing::warn!("{error}"))?;
-        let result = self.counting_candidate().and_then(|candidate| self.take(candidate));
+        let result = self.counting_candidate(asking).and_then(|candidate| self.take(candidate));
         memory::give_back();
         let mut live = self.live();
         match &result {

@@ -169,11 +169,13 @@ impl Why {
 }
 
 impl Book {
-    /// Forgets what waits for its confirmation. Where the configured file says the same, it does not count from now on.
+    /// Forgets what waits for its confirmation. Where the configured file says the same, and not what is good, it does not
+    /// count from now on.
     pub(super) fn give_up(&mut self, path: &Path) {
         let Some(pending) = self.pending.take() else { return };
         let there = fingerprint_of(path);
-        if there == Some(fingerprint(pending.text.as_bytes())) {
+        let good = self.good.as_ref().is_some_and(|good| good.text == pending.text);
+        if !good && there == Some(fingerprint(pending.text.as_bytes())) {
             self.instead = Some(Instead { configured: there, why: Why::Unconfirmed });
         }
     }
@@ -218,8 +220,8 @@ impl Kept {
 
 impl Engine {
     /// Loads what counts as the configuration; whoever is logged in is asked about.
-    pub(super) fn counting_candidate(&self) -> Result<Candidate, Failure> {
-        counting(&self.path, &self.policies.book(), &lint::logins(None))
+    pub(super) fn counting_candidate(&self, asking: Option<Login>) -> Result<Candidate, Failure> {
+        counting(&self.path, &self.policies.book(), &lint::logins(asking))
     }
 
     /// Keeps what runs as the last good policy, unless it waits for its confirmation. The log says where that fails.

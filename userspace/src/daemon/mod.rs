@@ -30,14 +30,15 @@ use crate::{
     Failure,
     config::OnStop,
     dataplane::{ProgramOptions, clock::Settings},
+    lint::Login,
     metrics,
 };
 
 /// Everything that can happen to a running daemon.
 #[derive(Debug)]
 pub enum Event {
-    /// SIGHUP, or `octroi reload`, which waits for the answer.
-    Reload(Option<oneshot::Sender<control::Reply>>),
+    /// SIGHUP, or `octroi reload`, which waits for the answer, by whoever is logged in from there.
+    Reload(Option<Login>, Option<oneshot::Sender<control::Reply>>),
     /// `octroi apply`, `confirm` or `rollback`, which waits for the answer.
     Change(confirm::Change, oneshot::Sender<control::Reply>),
     /// An interface appeared, vanished or changed, or it is time to look again.
@@ -113,9 +114,9 @@ async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> R
         }
         let Some(event) = event else { break };
         match event {
-            Event::Reload(answer) => {
+            Event::Reload(login, answer) => {
                 service::reloading();
-                let result = heart.through(blocking(&engine, Engine::reload)).await;
+                let result = heart.through(blocking(&engine, move |engine| engine.reload(login))).await;
                 service::ready(&engine.summary());
                 if result.is_ok() {
                     keep(&engine);
@@ -182,7 +183,7 @@ async fn blocking<T: Send + 'static>(
 /// Starts the tasks that turn signals and netlink messages into events.
 fn listen(events: &mpsc::Sender<Event>) -> Result<(), Failure> {
     for (kind, event) in [
-        (SignalKind::hangup(), (|| Event::Reload(None)) as fn() -> Event),
+        (SignalKind::hangup(), (|| Event::Reload(None, None)) as fn() -> Event),
         (SignalKind::terminate(), || Event::Terminate),
         (SignalKind::interrupt(), || Event::Terminate),
     ] {

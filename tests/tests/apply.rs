@@ -153,7 +153,10 @@ fn rollback_goes_back_at_once_and_later_to_the_policy_before() {
     gate.octroi(["confirm"]).success();
     for (runs, passes) in [(BLOCK_CN, US), (BLOCK_US, CN), (BLOCK_CN, US)] {
         let said = gate.octroi(["rollback"]).success();
-        contains(&said, &["is the policy before the last", "installed: the policy that runs now, as "]);
+        contains(
+            &said,
+            &["is the policy before the last, as it was at 20", "installed: the policy that runs now, as "],
+        );
         assert_eq!(arriving(&lab, &BOTH), [passes]);
         assert_eq!(fs::read_to_string(gate.config()).expect("a file"), gate.text(runs));
     }

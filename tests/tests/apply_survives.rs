@@ -199,6 +199,31 @@ fn a_configured_file_that_nobody_could_confirm_before_a_crash_does_not_count_eit
 }
 
 #[test]
+fn where_the_kernel_refuses_to_go_back_it_is_tried_again() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    apply(&gate, BLOCK_US, "2s").success();
+    // Nobody can step on a link without its pin.
+    let version =
+        fs::read_dir(gate.pins()).expect("pins").next().expect("a version").expect("an entry").path();
+    let pins: Vec<_> =
+        fs::read_dir(&version).expect("pins").map(|pin| pin.expect("an entry").path()).collect();
+    let aside = |pin: &std::path::Path| pin.with_file_name("aside");
+    assert_eq!(pins.len(), 1, "{pins:?}");
+    fs::rename(&pins[0], aside(&pins[0])).expect("a pin");
+    wait::until("refused", || gate.log().contains("and tried again in a second"));
+    assert!(until(&gate).is_some());
+    assert_eq!(arriving(&lab, &BOTH), [CN]);
+    let refused = gate.octroi(["rollback"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused}");
+    contains(&refused.stderr, &["go back from ", "replace the program on gate0"]);
+    fs::rename(aside(&pins[0]), &pins[0]).expect("a pin");
+    wait::until("back by itself", || until(&gate).is_none());
+    assert_eq!(arriving(&lab, &BOTH), [US]);
+    gate.reload().success();
+}
+
+#[test]
 fn without_a_place_to_keep_what_it_would_go_back_to_nothing_is_applied() {
     let lab = Lab::new();
     let gate = Gate::prepare(&lab, Setup::new(BLOCK_CN));

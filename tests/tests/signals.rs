@@ -114,6 +114,19 @@ fn the_service_manager_is_told_of_start_reload_and_end() {
         assert_eq!(manager.next(), ["READY=1", &status(generation)]);
     }
 
+    let new = gate.directory().join("new.toml");
+    std::fs::write(&new, gate.text(BLOCK_CN)).expect("write into a directory of ours");
+    gate.octroi(["apply", &new.display().to_string(), "--confirm-timeout", "1h"]).success();
+    assert_eq!(manager.next()[0], "RELOADING=1");
+    let waits = manager.next();
+    let expected = format!("{}; {} waits for `octroi confirm` until 20", status(3), new.display());
+    assert!(waits[0] == "READY=1" && waits[1].starts_with(&expected), "{waits:?}");
+    gate.octroi(["rollback"]).success();
+    assert_eq!(
+        (manager.next()[0].as_str(), manager.next()),
+        ("RELOADING=1", vec!["READY=1".into(), status(4)])
+    );
+
     assert!(gate.stop().success(), "{}", gate.describe());
     assert_eq!(manager.next(), ["STOPPING=1"]);
 }

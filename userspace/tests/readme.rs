@@ -12,7 +12,7 @@ const README: &str = include_str!("../../README.md");
 const METRICS: &str = include_str!("../src/metrics/mod.rs");
 
 /// What dashboards and alerts rely on, whatever the code says.
-const PROMISED: [&str; 18] = [
+const PROMISED: [&str; 20] = [
     "octroi_packets_total",
     "octroi_bytes_total",
     "octroi_rule_packets_total",
@@ -27,6 +27,8 @@ const PROMISED: [&str; 18] = [
     "octroi_rule_stage",
     "octroi_generation",
     "octroi_config_last_reload_successful",
+    "octroi_pending_confirmation_timestamp_seconds",
+    "octroi_fallback",
     "octroi_last_reload_success_timestamp_seconds",
     "octroi_reloads_total",
     "octroi_build_info",

@@ -74,17 +74,14 @@ pub fn confirm(args: &ConfigArg) -> Result<(), Failure> {
 /// When there is nothing to go back to, or it cannot be loaded.
 pub fn rollback(args: &ConfigArg) -> Result<(), Failure> {
     match request(args, Request::Rollback)? {
-        Reply::RolledBack { generation, from, install, warnings } => {
+        Reply::RolledBack { generation, from, kept, install, warnings } => {
             warn(&warnings);
-            match from {
-                Some(file) => print(&format!(
-                    "rolled back: generation {generation} is what ran before {}\n",
-                    file.display()
-                )),
-                None => {
-                    print(&format!("rolled back: generation {generation} is the policy before the last\n"))
-                }
-            }
+            let what = match (from, kept) {
+                (Some(file), _) => format!("what ran before {}", file.display()),
+                (None, Some(kept)) => format!("the policy before the last, as it was at {kept}"),
+                (None, None) => "the policy before the last".into(),
+            };
+            print(&format!("rolled back: generation {generation} is {what}\n"));
             put(install.as_ref(), "the policy that runs now");
             Ok(())
         }

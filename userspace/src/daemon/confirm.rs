@@ -69,6 +69,8 @@ pub struct Install {
 struct WentBack {
     /// What it went back from, where that waited for its confirmation.
     from: Option<PathBuf>,
+    /// When what runs now was kept, RFC 3339, where it had to be loaded.
+    kept: Option<String>,
     /// What is to be in the configured file, where that does not say it.
     install: Option<Install>,
     /// What to mind, a sentence each.
@@ -148,9 +150,10 @@ impl Engine {
                 Reply::new(self.confirm(), |(file, install)| Reply::Confirmed { file, install })
             }
             Change::Rollback => {
-                let done = |WentBack { from, install, warnings }| Reply::RolledBack {
+                let done = |WentBack { from, kept, install, warnings }| Reply::RolledBack {
                     generation: self.live().generation,
                     from,
+                    kept,
                     install,
                     warnings,
                 };
@@ -343,6 +346,7 @@ impl Engine {
             changed: false,
         });
         book.instead = install.as_ref().map(|_| Instead { configured: there, why: Why::RolledBack });
+        let kept = Some(time::text(previous.since));
         book.previous = book.good.replace(previous);
         if let Err(error) = self.policies.write(book) {
             warnings.push(format!("{error}; the next start loads what ran before this rollback"));
@@ -358,7 +362,7 @@ impl Engine {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        Ok(WentBack { install, warnings, ..WentBack::default() })
+        Ok(WentBack { from: None, kept, install, warnings })
     }
 
     /// Goes back where the time of what waits is over.
@@ -372,7 +376,9 @@ impl Engine {
             pending.and_then(|pending| Some((pending.file.display().to_string(), pending.left().err()?)))
         };
         let Some((file, over)) = over else { return Ok(()) };
-        let warnings = self.go_back()?;
+        let warnings = self.go_back().inspect_err(|error| {
+            tracing::error!("{error}; not confirmed {over}, and tried again in a second")
+        })?;
         let mut live = self.live();
         let told = format!("{file} was applied and not confirmed {over}: back to the policy that ran before");
         tracing::error!(generation = live.generation, "{told}");
@@ -400,10 +406,10 @@ impl Engine {
             let live = &mut *guard;
             let Some(mut waiting) = live.waiting.take() else { return Ok(Vec::new()) };
             if let Err(error) = live.exchange(&mut waiting.former) {
-                tracing::error!("go back from {}: {error}; tried again", waiting.pending.file.display());
+                let what = format!("go back from {}", waiting.pending.file.display());
                 waiting.again = since_boot().saturating_add(AGAIN);
                 live.waiting = Some(waiting);
-                return Err(error.into());
+                return Err(anyhow::Error::from(error).context(what).into());
             }
             live.last_success = time::now();
             live.settle()

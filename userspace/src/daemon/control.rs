@@ -154,6 +154,8 @@ pub enum Reply {
         generation: u64,
         /// What it went back from, where that waited for its confirmation.
         from: Option<PathBuf>,
+        /// When what runs now was kept, RFC 3339, where it had to be loaded.
+        kept: Option<String>,
         /// What is to be in the configured file, where that does not say it.
         install: Option<Install>,
         /// What to mind, one sentence each.

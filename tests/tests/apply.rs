@@ -67,7 +67,7 @@ fn what_nobody_confirms_goes_by_itself_with_all_that_ran_before() {
     let waits = "octroi_pending_confirmation_timestamp_seconds";
     assert_eq!(gate.metrics().get(waits, &[]), None);
 
-    let said = apply(&gate, "", "4s").success();
+    let said = apply(&gate, "", "6s").success();
     contains(&said, &["new.toml is generation 2 until 20", "octroi confirm", "octroi rollback"]);
     assert_eq!(arriving(&lab, &["9.9.9.9", CN, US]), ["9.9.9.9", CN, US]);
     // What it goes back to is in no file any more.
@@ -111,7 +111,7 @@ fn what_is_confirmed_stays_and_is_the_configuration() {
     let config = gate.config();
     fs::set_permissions(&config, fs::Permissions::from_mode(0o640)).expect("a file of ours");
     chown(&config, Some(4711), Some(4712)).expect("as root");
-    apply(&gate, BLOCK_US, "4s").success();
+    apply(&gate, BLOCK_US, "6s").success();
     assert_eq!(arriving(&lab, &BOTH), [CN]);
     let said = gate.octroi(["confirm"]).success();
     contains(&said, &["confirmed: ", "/new.toml\n", "installed: ", "as ", "octroi.toml.previous"]);
@@ -122,7 +122,7 @@ fn what_is_confirmed_stays_and_is_the_configuration() {
         let there = fs::metadata(path).expect("a file");
         assert_eq!((there.mode() & 0o7777, there.uid(), there.gid()), (0o640, 4711, 4712));
     }
-    thread::sleep(Duration::from_secs(5));
+    thread::sleep(Duration::from_secs(7));
     let status = gate.status();
     assert_eq!((&status["generation"], &status["pending_confirmation"]), (&2.into(), &Value::Null));
     assert_eq!(arriving(&lab, &BOTH), [CN], "its time is over, and it stays");
@@ -291,12 +291,23 @@ fn a_configuration_that_was_changed_after_the_apply_is_left_alone() {
     let said = gate.octroi(["confirm"]).success();
     contains(
         &said,
-        &["confirmed: ", "warning: ", "was changed after that was applied, so it stays as it is"],
+        &["confirmed: ", "warning: ", "was changed since it was last loaded, so it stays as it is"],
     );
     assert_eq!(fs::read_to_string(gate.config()).expect("a file"), gate.text(""));
     assert_eq!(arriving(&lab, &BOTH), [CN]);
     gate.reload().success();
     assert_eq!(arriving(&lab, &BOTH), BOTH, "the file counts");
+    let good = || {
+        let kept: Value = serde_json::from_str(&kept(&gate)).unwrap_or_default();
+        kept["good"]["text"].as_str().unwrap_or_default().to_owned()
+    };
+    wait::until("kept", || !good().is_empty() && !good().contains("us"));
+    gate.write(BLOCK_CN);
+    let said = gate.octroi(["rollback"]).success();
+    contains(&said, &["is the policy before the last", "was changed since it was last loaded"]);
+    assert_eq!(arriving(&lab, &BOTH), [CN]);
+    gate.reload().success();
+    assert_eq!(arriving(&lab, &BOTH), [US], "the file counts");
 }
 
 #[test]

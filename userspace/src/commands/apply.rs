@@ -101,7 +101,7 @@ fn put(install: Option<&Install>, what: &str) {
     let shown = path.display();
     if *changed {
         return print(&format!(
-            "warning: {shown} was changed after that was applied, so it stays as it is, and counts at the next reload or start: \
+            "warning: {shown} was changed since it was last loaded, so it stays as it is, and counts at the next reload or start: \
              make it say what is to hold\n"
         ));
     }

@@ -104,10 +104,13 @@ impl Pending {
         if self.boot.is_empty() || self.boot != boot() {
             return Err("before the machine was started anew");
         }
-        match self.deadline.checked_sub(since_boot()) {
-            None | Some(0) => Err("in time"),
-            Some(left) => Ok(Duration::from_nanos(left)),
-        }
+        let left = self.left_in_this_boot();
+        if left.is_zero() { Err("in time") } else { Ok(left) }
+    }
+
+    /// The same for one that was applied in this boot of the machine.
+    fn left_in_this_boot(&self) -> Duration {
+        Duration::from_nanos(self.deadline.saturating_sub(since_boot()))
     }
 
     /// When its time is over, in Unix seconds by the clock as it is now.
@@ -340,12 +343,18 @@ impl Engine {
         let candidate = previous.load(&self.policies.shelf, &self.path, &lint::logins(None))?;
         let (mut warnings, _) = self.step(candidate)?;
         let there = fingerprint_of(&self.path);
-        let install = (there != Some(fingerprint(previous.text.as_bytes()))).then(|| Install {
+        let is = |text: &str| there == Some(fingerprint(text.as_bytes()));
+        let known = book.good.as_ref().is_some_and(|good| is(&good.text))
+            || book.instead.as_ref().is_some_and(|instead| instead.configured == there);
+        let install = (!is(&previous.text)).then(|| Install {
             path: self.path.clone(),
             text: previous.text.clone(),
-            changed: false,
+            changed: !known,
         });
-        book.instead = install.as_ref().map(|_| Instead { configured: there, why: Why::RolledBack });
+        book.instead = install
+            .as_ref()
+            .filter(|install| !install.changed)
+            .map(|_| Instead { configured: there, why: Why::RolledBack });
         let kept = Some(time::text(previous.since));
         book.previous = book.good.replace(previous);
         if let Err(error) = self.policies.write(book) {
@@ -373,14 +382,16 @@ impl Engine {
         let over = {
             let live = self.live();
             let pending = live.waiting.as_ref().map(|waiting| &waiting.pending);
-            pending.and_then(|pending| Some((pending.file.display().to_string(), pending.left().err()?)))
+            let over = pending.filter(|pending| pending.left_in_this_boot().is_zero());
+            over.map(|pending| pending.file.display().to_string())
         };
-        let Some((file, over)) = over else { return Ok(()) };
+        let Some(file) = over else { return Ok(()) };
         let warnings = self.go_back().inspect_err(|error| {
-            tracing::error!("{error}; not confirmed {over}, and tried again in a second")
+            tracing::error!("{error}; not confirmed in time, and tried again in a second")
         })?;
         let mut live = self.live();
-        let told = format!("{file} was applied and not confirmed {over}: back to the policy that ran before");
+        let told =
+            format!("{file} was applied and not confirmed in time: back to the policy that ran before");
         tracing::error!(generation = live.generation, "{told}");
         for warning in warnings {
             tracing::warn!("{warning}");
@@ -396,7 +407,7 @@ impl Engine {
         let live = self.live();
         let waiting = live.waiting.as_ref()?;
         let again = Duration::from_nanos(waiting.again.saturating_sub(since_boot()));
-        Some(waiting.pending.left().unwrap_or_default().max(again))
+        Some(waiting.pending.left_in_this_boot().max(again))
     }
 
     /// Goes back from what waits; what to tell.

@@ -150,8 +150,10 @@ fn databases_and_lists_that_are_gone_or_damaged_are_stood_in_for_by_copies() {
 #[test]
 fn who_wants_no_stand_in_gets_none_and_nor_does_who_has_none() {
     let lab = Lab::new();
-    let mut gate =
-        Gate::start_with(&lab, Setup { control: "fallback = false".into(), ..Setup::new(BLOCK_CN) });
+    let mut gate = Gate::start_with(
+        &lab,
+        Setup { control: "fallback = false\non_stop = \"detach\"".into(), ..Setup::new(BLOCK_CN) },
+    );
     kept(&gate, "CN");
     gate.stop();
     gate.write(BROKEN);

@@ -12,6 +12,7 @@ mod held;
 mod list;
 mod mmdb;
 mod original;
+pub mod placed;
 mod record;
 mod runs;
 pub mod special;
@@ -58,7 +59,7 @@ impl Kind {
     }
 
     /// What its records have, with an article.
-    fn wanted(self) -> &'static str {
+    pub(crate) fn wanted(self) -> &'static str {
         match self {
             Self::Country => "a country",
             Self::Asn => "an ASN",

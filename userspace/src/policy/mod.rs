@@ -16,6 +16,7 @@ mod layers;
 pub(crate) mod matches;
 mod sets;
 pub mod slots;
+pub mod standing;
 mod steps;
 pub mod walk;
 pub mod window;

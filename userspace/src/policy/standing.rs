@@ -1,0 +1,141 @@
+//! What a database says of what the rules ask, in numbers: kept of those that run, so that the next can be compared.
+
+mod compare;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use super::Databases;
+use crate::{
+    anonymizer::Anonymizers,
+    config::{Config, Place, Rule},
+    country::{Continent, CountryCode},
+    geoip::{Database, Kind, PerFamily, Record, placed::Counted},
+};
+
+/// What addresses are counted by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Part {
+    /// Located in this country.
+    Country(CountryCode),
+    /// Located on this continent.
+    Continent(Continent),
+    /// Announced by the autonomous system of that number.
+    Asn(u32),
+    /// An anonymizer of one of these kinds.
+    Anonymous(Anonymizers),
+}
+
+impl Part {
+    fn has(self, record: &Record) -> bool {
+        match self {
+            Self::Country(code) => record.country == Some(code),
+            Self::Continent(continent) => record.continent == Some(continent),
+            Self::Asn(number) => record.asn == Some(number),
+            Self::Anonymous(kinds) => record.anonymous.intersects(kinds),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Country(code) => write!(f, "{code} ({})", code.name()),
+            Self::Continent(continent) => write!(f, "{continent} ({})", continent.name()),
+            Self::Asn(number) => write!(f, "AS{number}"),
+            Self::Anonymous(kinds) => f.write_str(&kinds.words().collect::<Vec<_>>().join(" or ")),
+        }
+    }
+}
+
+/// What there is to know of a database once it is not in memory any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// What it is asked for.
+    pub kind: Kind,
+    /// Its file, or `embedded`.
+    pub path: String,
+    /// When it was built, in seconds since 1970.
+    built: i64,
+    /// IPv4 addresses and IPv6 /64s of each country, and of what rules name.
+    parts: BTreeMap<Part, PerFamily<u64>>,
+    /// All that it says something about.
+    all: PerFamily<u64>,
+    /// Whether IPv6 was counted only where it is announced.
+    announced: bool,
+}
+
+/// The standings of all databases, for the rules that there are.
+#[must_use]
+pub fn standings(config: &Config, databases: &Databases) -> Vec<Standing> {
+    let counted = Counted::new(&databases.asn);
+    databases.all().map(|database| Standing::of(&config.rules, database, &counted)).collect()
+}
+
+impl Standing {
+    /// Counts a database.
+    #[must_use]
+    pub fn of(rules: &[Rule], database: &Database, counted: &Counted) -> Self {
+        let named = mentioned(rules, database.kind);
+        let mut parts: BTreeMap<Part, PerFamily<u64>> =
+            named.iter().map(|&part| (part, PerFamily::default())).collect();
+        // Sets of countries, or of kinds: a record may be in several.
+        let sets: Vec<Part> = named
+            .into_iter()
+            .filter(|part| matches!(part, Part::Continent(_) | Part::Anonymous(_)))
+            .collect();
+        let mut all = PerFamily::default();
+        for (record, count) in database.records.iter().zip(counted.by_record(database)).skip(1) {
+            // Of countries there are few, so all are kept: by the time of the next database, rules may name any.
+            let country = record.country.map(Part::Country);
+            let asn = record.asn.map(Part::Asn).filter(|asn| parts.contains_key(asn));
+            let sets = sets.iter().copied().filter(|part| part.has(record));
+            for part in country.into_iter().chain(asn).chain(sets) {
+                add(parts.entry(part).or_default(), count);
+            }
+            if record.country.is_some() || record.asn.is_some() || !record.anonymous.is_empty() {
+                add(&mut all, count);
+            }
+        }
+        Self {
+            kind: database.kind,
+            path: database.origin.to_string(),
+            built: database.built,
+            parts,
+            all,
+            announced: counted.announced,
+        }
+    }
+}
+
+/// What rules ask the database of a kind about.
+fn mentioned(rules: &[Rule], kind: Kind) -> BTreeSet<Part> {
+    let mut parts = BTreeSet::new();
+    for source in rules.iter().map(|rule| &rule.source) {
+        match kind {
+            Kind::Country => {
+                let places = [&source.country, &source.not_country].into_iter().flatten();
+                parts.extend(places.flat_map(|set| set.iter()).filter_map(|place| match place {
+                    Place::Country(code) => Some(Part::Country(code)),
+                    Place::Unknown => None,
+                }));
+                parts.extend(source.continent.iter().flatten().map(|&continent| Part::Continent(continent)));
+            }
+            Kind::Asn => {
+                let numbers = [&source.asn, &source.not_asn].into_iter().flatten().flatten();
+                parts.extend(numbers.map(|&number| Part::Asn(number)));
+            }
+            Kind::Anonymous => parts.extend(source.anonymous.map(Part::Anonymous)),
+        }
+    }
+    parts
+}
+
+fn add(count: &mut PerFamily<u64>, more: PerFamily<u64>) {
+    count.v4 += more.v4;
+    count.v6 += more.v6;
+}

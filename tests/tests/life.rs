@@ -234,7 +234,10 @@ fn damaged_and_wrong_databases_end_with_78_and_leave_a_running_gate_alone() {
     }
     assert_eq!(passing(&lab), (false, true));
     fs::write(&path, sound).expect("write into a directory of ours");
-    gate.reload().success();
+    // Whole, and tiny beside the embedded table.
+    refused(&gate.reload(), 1, &["hold the country database", "CN (China)", "octroi reload --accept"]);
+    assert_eq!(gate.status()["generation"], 1);
+    gate.octroi(["reload", "--accept"]).success();
     assert_eq!(gate.status()["databases"][0]["type"], "GeoIP2-Country");
 }
 

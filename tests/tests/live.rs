@@ -65,7 +65,8 @@ fn a_replaced_database_is_read_as_it_was_and_an_overwritten_one_is_not_taken_for
         fs::rename(&new, path).expect("rename within a directory of ours");
     };
     replace(&path, "1.0.1.0,1.0.1.255,CN\n");
-    gate.write(&format!("[geoip]\ncountry = {path:?}\n{BLOCK_CN}"));
+    // Whatever comes is taken, and only when asked for.
+    gate.write(&format!("[geoip]\ncountry = {path:?}\nfollow = false\nmax_change = \"any\"\n{BLOCK_CN}"));
     gate.start_again();
     let before = live(&gate, "1.0.1.1");
     assert_eq!((&before["verdict"], &before["prefix"]), (&"drop".into(), &"1.0.1.0/24".into()));

@@ -12,6 +12,9 @@ pub enum Failure {
     /// The configuration or a database is invalid: exit code 78 (`EX_CONFIG` in sysexits.h).
     #[error("{0}")]
     Config(String),
+    /// A database is whole, and differs too much from the one that runs: exit code 1.
+    #[error("{0}")]
+    Held(String),
     /// Anything else: exit code 1.
     #[error("{0:#}")]
     Other(anyhow::Error),
@@ -28,7 +31,7 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) => ExitCode::from(78),
-            Self::Other(_) => ExitCode::FAILURE,
+            Self::Held(_) | Self::Other(_) => ExitCode::FAILURE,
         }
     }
 }

@@ -12,7 +12,7 @@ const README: &str = include_str!("../../README.md");
 const METRICS: &str = include_str!("../src/metrics/mod.rs");
 
 /// What dashboards and alerts rely on, whatever the code says.
-const PROMISED: [&str; 20] = [
+const PROMISED: [&str; 21] = [
     "octroi_packets_total",
     "octroi_bytes_total",
     "octroi_rule_packets_total",
@@ -22,6 +22,7 @@ const PROMISED: [&str; 20] = [
     "octroi_interface_info",
     "octroi_geoip_build_timestamp_seconds",
     "octroi_geoip_networks",
+    "octroi_geoip_held",
     "octroi_table_bytes",
     "octroi_table_intervals",
     "octroi_rule_stage",

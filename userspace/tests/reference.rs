@@ -5,13 +5,15 @@ use std::{fmt::Write as _, fs, path::Path};
 use octroi::config::{Config, reference};
 
 /// What configurations are written against, whatever the code says.
-const KEYS: [&str; 40] = [
+const KEYS: [&str; 42] = [
     "interfaces",
     "mode",
     "geoip",
     "geoip.country",
     "geoip.asn",
     "geoip.anonymous",
+    "geoip.follow",
+    "geoip.max_change",
     "policy",
     "policy.default",
     "policy.local",

@@ -37,7 +37,7 @@ pub enum Command {
     /// Ask the running daemon for its interfaces, rules, counters and databases.
     Status(ReadArgs),
     /// Make the running daemon read configuration and databases again, without a gap.
-    Reload(ConfigArg),
+    Reload(ReloadArgs),
     /// Replace the policy by that of a file, and go back by itself unless somebody confirms it in time.
     Apply(ApplyArgs),
     /// Keep the policy that was applied, and install it as the configuration.
@@ -77,6 +77,17 @@ pub struct RunArgs {
     /// Write buckets of limits with plain stores, as on kernels before 5.12: for tests.
     #[arg(long, hide = true, env = "OCTROI_PLAIN_STORES")]
     pub plain_stores: bool,
+}
+
+/// Arguments of `reload`.
+#[derive(Args, Debug)]
+pub struct ReloadArgs {
+    /// Take databases however much they differ from those that run: what is held, and what would be.
+    #[arg(long)]
+    pub accept: bool,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArg,
 }
 
 /// Arguments of commands that print facts.

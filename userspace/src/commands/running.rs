@@ -3,7 +3,7 @@
 use std::{fmt::Write, io};
 
 use super::{
-    cli::{ConfigArg, DEFAULT_CONFIG, DetachArgs, ReadArgs},
+    cli::{ConfigArg, DEFAULT_CONFIG, DetachArgs, ReadArgs, ReloadArgs},
     print, print_json, shown,
 };
 use crate::{
@@ -36,8 +36,8 @@ pub fn status(args: &ReadArgs) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Why the running gate stays as it is.
-pub fn reload(args: &ConfigArg) -> Result<(), Failure> {
-    match request(args, Request::Reload { login: lint::own_login() })? {
+pub fn reload(args: &ReloadArgs) -> Result<(), Failure> {
+    match request(&args.config, Request::Reload { accept: args.accept, login: lint::own_login() })? {
         Reply::Reloaded { warnings } => {
             for warning in warnings {
                 print(&format!("warning: {warning}\n"));
@@ -154,6 +154,9 @@ fn text(status: &Status) -> String {
             "database",
             format!("{:<9} {}, built {} ({days} days ago)", database.kind, database.path, database.built),
         );
+    }
+    for held in &status.held {
+        line("HELD", format!("{:<9} {}, since {}: {}", held.database, held.path, held.since, held.reason));
     }
     let reload = &status.last_reload;
     let error = reload.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();

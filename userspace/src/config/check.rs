@@ -7,7 +7,7 @@ use super::error::{Problems, quoted};
 use super::interface::InterfacePattern;
 use super::key::{nearest, one_of};
 use super::raw::{RawConfig, RawControl, RawGeoIp, RawPolicy};
-use super::read::{At, Field};
+use super::read::{At, Field, Number};
 use super::{Config, Control, DefaultVerdict, Defaults, GeoIp, Local, Malformed, Mode, OnStop, rule};
 
 /// Reports what is wrong with `raw`. What is wrong has its default in the result, which counts only where
@@ -75,7 +75,28 @@ fn geoip(raw: &RawGeoIp, folder: &Path, problems: &mut Problems<'_>) -> GeoIp {
         country: database(&raw.country, "country", EMBEDDED),
         asn: database(&raw.asn, "asn", EMBEDDED),
         anonymous: database(&raw.anonymous, "anonymous", "name a file, or leave the key out"),
+        follow: raw.follow.given().is_none_or(|follow| follow.value),
+        max_change: max_change(&raw.max_change, problems),
     }
+}
+
+fn max_change(field: &Field<Number>, problems: &mut Problems<'_>) -> Option<u32> {
+    const HIGHEST: u32 = 1000;
+    let Some(At { value, span }) = field.given() else { return GeoIp::default().max_change };
+    let (typed, hint) = match value {
+        Number::Name(name) if name == "any" => return None,
+        Number::Value(value) => match u32::try_from(*value) {
+            Ok(percent @ 1..=HIGHEST) => return Some(percent),
+            Ok(0) => (value.to_string(), "; to take whatever comes, write \"any\""),
+            _ => (value.to_string(), ""),
+        },
+        Number::Name(name) => (quoted(name), ""),
+    };
+    let message = format!(
+        "geoip.max_change {typed} is neither an integer from 1 to {HIGHEST}, in percent, nor \"any\"{hint}"
+    );
+    problems.report(span, message);
+    None
 }
 
 /// Rules about anonymizers need a database: none is embedded.

@@ -155,6 +155,18 @@ const REFERENCE: &[Key] = &[
         "not set",
         "address to kinds of anonymizer; rules with anonymous need it",
     ),
+    optional(
+        "geoip.follow",
+        "a boolean",
+        "true",
+        "whether a running daemon takes databases and lists of rules when their files change; never this file, which waits for a reload",
+    ),
+    optional(
+        "geoip.max_change",
+        r#"an integer from 1 to 1000, or "any""#,
+        "30",
+        "percent by which the addresses of a country, continent, network or kind of anonymizer that a rule names may change with a database, and a third of it all addresses, before it is held until octroi reload --accept",
+    ),
     optional("policy", "a table", "the defaults below", "what happens where no rule decides"),
     optional("policy.default", "a string: pass or drop", r#""pass""#, "the verdict when no rule matches"),
     optional(

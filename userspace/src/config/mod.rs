@@ -74,9 +74,9 @@ pub enum Mode {
     Generic,
 }
 
-/// Paths of the databases, relative ones already joined to the configuration's folder. Whether the files exist
-/// is not known yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Paths of the databases, relative ones already joined to the configuration's folder, and what happens when they change.
+/// Whether the files exist is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeoIp {
     /// Address to country; `None` for the embedded table.
     pub country: Option<PathBuf>,
@@ -84,6 +84,10 @@ pub struct GeoIp {
     pub asn: Option<PathBuf>,
     /// Address to kinds of anonymizer; `None` for no such knowledge.
     pub anonymous: Option<PathBuf>,
+    /// Whether a running daemon takes files that change, lists of rules included, without being told.
+    pub follow: bool,
+    /// By how many percent at most a running daemon lets what rules name change with a database, 1..=1000; `None`: by any.
+    pub max_change: Option<u32>,
 }
 
 /// `[policy]`: what happens where no rule decides.
@@ -199,6 +203,12 @@ impl Config {
         let config = check::check(&raw, path, &mut problems);
         problems.finish(named)?;
         Ok(config)
+    }
+}
+
+impl Default for GeoIp {
+    fn default() -> Self {
+        Self { country: None, asn: None, anonymous: None, follow: true, max_change: Some(30) }
     }
 }
 

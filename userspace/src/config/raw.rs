@@ -24,6 +24,8 @@ pub(super) struct RawGeoIp {
     pub(super) country: Field<String>,
     pub(super) asn: Field<String>,
     pub(super) anonymous: Field<String>,
+    pub(super) follow: Field<bool>,
+    pub(super) max_change: Field<Number>,
 }
 
 /// `[policy]`.
@@ -101,6 +103,8 @@ impl RawConfig {
                 country: geoip.string("country", problems),
                 asn: geoip.string("asn", problems),
                 anonymous: geoip.string("anonymous", problems),
+                follow: geoip.boolean("follow", problems),
+                max_change: geoip.number("max_change", problems),
             },
             policy: RawPolicy {
                 default: policy.string("default", problems),

@@ -215,7 +215,7 @@ impl Engine {
         let before = self.policies.book();
         let book = Book { pending: Some(pending.clone()), ..before.clone() };
         self.policies.write(book).map_err(|error| anyhow::Error::from(error).context(what))?;
-        let stepped = self.step_and_wait(candidate, pending);
+        let stepped = self.step_and_wait(candidate, pending, force);
         if stepped.is_err()
             && let Err(error) = self.policies.write(before)
         {
@@ -235,8 +235,13 @@ impl Engine {
         Ok((status.map(|status| status.until).unwrap_or_default(), warnings))
     }
 
-    fn step_and_wait(&self, candidate: Candidate, pending: Pending) -> Result<Vec<String>, Failure> {
-        let (warnings, former) = self.step(candidate)?;
+    fn step_and_wait(
+        &self,
+        candidate: Candidate,
+        pending: Pending,
+        accept: bool,
+    ) -> Result<Vec<String>, Failure> {
+        let (warnings, former) = self.step(candidate, accept)?;
         self.live().waiting = Some(Waiting { pending, former, again: 0 });
         Ok(warnings)
     }
@@ -250,7 +255,7 @@ impl Engine {
             let originals = Originals::open(&config)?;
             Candidate::new(config, pending.text.as_str().into(), originals, &[])
         };
-        match candidate().and_then(|candidate| self.step_and_wait(candidate, pending.clone())) {
+        match candidate().and_then(|candidate| self.step_and_wait(candidate, pending.clone(), true)) {
             Ok(warnings) => {
                 for warning in warnings {
                     tracing::warn!("{warning}");
@@ -341,7 +346,7 @@ impl Engine {
             .into());
         };
         let candidate = previous.load(&self.policies.shelf, &self.path, &lint::logins(None))?;
-        let (mut warnings, _) = self.step(candidate)?;
+        let (mut warnings, _) = self.step(candidate, true)?;
         let there = fingerprint_of(&self.path);
         let is = |text: &str| there == Some(fingerprint(text.as_bytes()));
         let known = book.good.as_ref().is_some_and(|good| is(&good.text))

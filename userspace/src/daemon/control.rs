@@ -46,6 +46,9 @@ pub enum Request {
         /// Where whoever asks is logged in from.
         #[serde(default)]
         login: Option<Login>,
+        /// Whether databases are taken however much they differ from those that run.
+        #[serde(default)]
+        accept: bool,
     },
     /// `octroi explain --live`.
     Explain {
@@ -294,7 +297,9 @@ async fn answer(
                 tokio::task::spawn_blocking(move || engine.status()).await.map_err(io::Error::other)?;
             Reply::new(status, |status| Reply::Status(Box::new(status)))
         }
-        Ok(Request::Reload { login }) => in_turn(&events, |answer| Event::Reload(login, Some(answer))).await,
+        Ok(Request::Reload { accept, login }) => {
+            in_turn(&events, |answer| Event::Reload { accept, login, answer: Some(answer) }).await
+        }
         Ok(Request::Apply(order)) => {
             in_turn(&events, |answer| Event::Change(Change::Apply(order), answer)).await
         }

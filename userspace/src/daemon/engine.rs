@@ -15,8 +15,8 @@ use super::{
     leases::restore,
     memory,
     status::{
-        self, DatabaseStatus, FallbackStatus, InterfaceStatus, LastReload, Reloads, RuleStatus, Status,
-        Tables,
+        self, DatabaseStatus, FallbackStatus, HeldDatabase, InterfaceStatus, LastReload, Reloads, RuleStatus,
+        Status, Tables,
     },
 };
 use crate::{
@@ -36,6 +36,7 @@ use crate::{
         Originals,
         compile::{Compilation, classify},
         slots::{Outcome, Slots},
+        standing::{Standing, standings},
         window::{self, Stage},
     },
     time,
@@ -72,7 +73,13 @@ pub(super) struct Live {
     pub(super) classes: usize,
     pub(super) tables: Tables,
     pub(super) databases: Vec<DatabaseStatus>,
+    /// What the next databases are compared with.
+    pub(super) standings: Vec<Standing>,
+    /// Databases that were not taken.
+    pub(super) held: Vec<HeldDatabase>,
     pub(super) generation: u64,
+    /// Whether somebody has asked for a configuration that is not the live one, in vain.
+    pub(super) refused: bool,
     pub(super) last_reload: LastReload,
     pub(super) last_success: i64,
     pub(super) reloads: Reloads,
@@ -89,10 +96,11 @@ pub(super) struct Live {
 /// A policy ready to be loaded: read, checked and compiled without touching the gate.
 #[derive(Debug)]
 pub struct Candidate {
-    config: Config,
+    pub(super) config: Arc<Config>,
     originals: Originals,
     compilation: Compilation,
     databases: Vec<DatabaseStatus>,
+    pub(super) standings: Vec<Standing>,
     tables: Tables,
     /// What is allowed and seldom meant, a sentence each.
     pub(super) warnings: Vec<String>,
@@ -112,11 +120,12 @@ impl Candidate {
     /// # Errors
     /// [`Failure::Config`] when a database is invalid, or the policy does not fit.
     pub(super) fn new(
-        config: Config,
+        config: impl Into<Arc<Config>>,
         text: Arc<str>,
         originals: Originals,
         logins: &[Login],
     ) -> Result<Self, Failure> {
+        let config = config.into();
         dataplane::prepare();
         let databases = originals.read()?;
         let classified = classify(&config, &databases, Some(time::now_ns())).map_err(Failure::config)?;
@@ -124,6 +133,7 @@ impl Candidate {
         let statuses = databases.all().map(database_status).collect();
         let warnings = databases.empty_lists().collect();
         let locked_out = LockedOut::by(&config, &databases, logins, time::now_ns());
+        let standings = standings(&config, &databases);
         let compilation = classified.build_last(&config, databases).map_err(Failure::config)?;
         let tables = tables(networks, &compilation);
         Ok(Self {
@@ -131,6 +141,7 @@ impl Candidate {
             originals,
             compilation,
             databases: statuses,
+            standings,
             tables,
             warnings,
             text,
@@ -142,7 +153,7 @@ impl Candidate {
 
     /// The configuration.
     #[must_use]
-    pub const fn config(&self) -> &Config {
+    pub fn config(&self) -> &Config {
         &self.config
     }
 }
@@ -169,7 +180,7 @@ impl Engine {
         dataplane.keep_meaning(&slots.keep(candidate.compilation.outcomes.iter().chain(&running)));
         let (store, leases) = restore(&candidate.config.control.state, &mut dataplane);
         let path = candidate.config.path.clone();
-        let config = Arc::new(candidate.config);
+        let config = candidate.config;
         let mut live = Live {
             in_force: Arc::clone(&config),
             config,
@@ -182,7 +193,10 @@ impl Engine {
             classes: candidate.compilation.compiled.classes.len(),
             tables: candidate.tables,
             databases: candidate.databases,
+            standings: candidate.standings,
+            held: Vec::new(),
             generation: 1,
+            refused: false,
             last_reload: candidate.fallback.as_deref().map_or_else(success, failure),
             last_success: time::now(),
             reloads: match candidate.fallback {
@@ -218,43 +232,40 @@ impl Engine {
     }
 
     /// Reads configuration and databases again, compiles them beside the running generation, and steps to the new one.
-    /// What to tell whoever asked for it, logged in from there.
+    /// What to tell whoever asked for it, logged in from there. `accept`: databases are taken however much they differ from
+    /// those that run.
     ///
     /// # Errors
     /// Why not; the running gate is then as it was.
-    pub fn reload(&self, asking: Option<Login>) -> Result<Vec<String>, Failure> {
+    pub fn reload(&self, accept: bool, asking: Option<Login>) -> Result<Vec<String>, Failure> {
         self.none_waits("reload").inspect_err(|error| tracing::warn!("{error}"))?;
-        let result = self.counting_candidate(asking).and_then(|candidate| self.take(candidate));
+        let candidate = self.counting_candidate(asking);
+        let known = candidate.as_ref().is_ok_and(|candidate| *candidate.config == *self.live().config);
+        let result = candidate.and_then(|candidate| self.take(candidate, accept));
         memory::give_back();
         let mut live = self.live();
+        live.refused = result.is_err() && !known;
         match &result {
-            Ok(warnings) => {
-                live.reloads.success += 1;
-                live.last_reload = success();
-                live.last_success = time::now();
-                tracing::info!(generation = live.generation, "reloaded");
-                for warning in warnings {
-                    tracing::warn!("{warning}");
-                }
-            }
-            Err(error) => {
-                live.reloads.failure += 1;
-                live.last_reload = failure(&error.to_string());
-                tracing::error!(%error, generation = live.generation, "reload failed; the running generation stays");
-            }
+            Ok(warnings) => live.succeeded(warnings),
+            Err(error) => live.failed(error),
         }
         result
     }
 
-    fn take(&self, candidate: Candidate) -> Result<Vec<String>, Failure> {
-        self.step(candidate).map(|(warnings, _)| warnings)
+    pub(super) fn take(&self, candidate: Candidate, accept: bool) -> Result<Vec<String>, Failure> {
+        self.step(candidate, accept).map(|(warnings, _)| warnings)
     }
 
     /// Loads a candidate beside the running generation and steps to it. What to tell whoever asked for it, and the generation
-    /// that ran, still loaded.
-    pub(super) fn step(&self, mut candidate: Candidate) -> Result<(Vec<String>, Generation), Failure> {
+    /// that ran, still loaded. `accept`: see [`Live::admit`].
+    pub(super) fn step(
+        &self,
+        mut candidate: Candidate,
+        accept: bool,
+    ) -> Result<(Vec<String>, Generation), Failure> {
         let mut guard = self.live();
         let live = &mut *guard;
+        let accepted = live.admit(&candidate, accept)?;
         let counters = live.dataplane.counters().read(live.slots.end())?;
         candidate
             .compilation
@@ -266,19 +277,21 @@ impl Engine {
         let warnings = restart_needed(&live.in_force, &candidate.config);
         let mut generation = Generation {
             program,
-            config: Arc::new(candidate.config),
+            config: candidate.config,
             text: candidate.text,
             originals: Arc::new(candidate.originals),
             outcomes: candidate.compilation.outcomes,
             classes: candidate.compilation.compiled.classes.len(),
             tables: candidate.tables,
             databases: candidate.databases,
+            standings: candidate.standings,
             kept: candidate.kept,
             fallback: candidate.fallback,
         };
         live.exchange(&mut generation)?;
-        let told = warnings.into_iter().chain(candidate.warnings).chain(candidate.locked_out.all());
-        Ok((told.chain(live.settle()).collect(), generation))
+        live.held.clear();
+        let told = accepted.into_iter().chain(warnings).chain(candidate.warnings);
+        Ok((told.chain(candidate.locked_out.all()).chain(live.settle()).collect(), generation))
     }
 
     /// Attaches to interfaces that appeared, forgets those that vanished.
@@ -361,6 +374,32 @@ impl Live {
         let on = if on.is_empty() { "no interface yet".into() } else { on.join(", ") };
         let more = self.about_policy();
         format!("generation {} on {on}, {} rules{more}", self.generation, self.config.rules.len())
+    }
+
+    /// Books a new generation.
+    pub(super) fn succeeded(&mut self, warnings: &[String]) {
+        self.reloads.success += 1;
+        self.last_success = time::now();
+        // What was asked for in vain still waits.
+        if !self.refused {
+            self.last_reload = success();
+        }
+        tracing::info!(generation = self.generation, "reloaded");
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    /// Books that there is none.
+    pub(super) fn failed(&mut self, failed: &Failure) {
+        self.reloads.failure += 1;
+        let error = failed.to_string();
+        let generation = self.generation;
+        match failed {
+            Failure::Held(_) => tracing::warn!(%error, generation, "the running generation stays"),
+            _ => tracing::error!(%error, generation, "reload failed; the running generation stays"),
+        }
+        self.last_reload = failure(&error);
     }
 
     fn follow_interfaces(&mut self) -> Result<(), Failure> {
@@ -468,6 +507,7 @@ impl Live {
             tables: self.tables,
             classes: self.classes,
             databases: self.databases.clone(),
+            held: self.held.clone(),
             last_reload: self.last_reload.clone(),
             last_success: self.last_success,
             reloads: self.reloads,

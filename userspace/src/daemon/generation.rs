@@ -16,6 +16,7 @@ use crate::{
     policy::{
         Originals,
         slots::{Outcome, Slots},
+        standing::Standing,
     },
 };
 
@@ -31,6 +32,7 @@ pub(super) struct Generation {
     pub(super) classes: usize,
     pub(super) tables: Tables,
     pub(super) databases: Vec<DatabaseStatus>,
+    pub(super) standings: Vec<Standing>,
     /// See [`Live::kept`].
     pub(super) kept: Option<Arc<Kept>>,
     /// See [`Live::fallback`].
@@ -51,6 +53,7 @@ impl Live {
         swap(&mut self.classes, &mut other.classes);
         swap(&mut self.tables, &mut other.tables);
         swap(&mut self.databases, &mut other.databases);
+        swap(&mut self.standings, &mut other.standings);
         swap(&mut self.kept, &mut other.kept);
         swap(&mut self.fallback, &mut other.fallback);
         self.generation += 1;

@@ -3,7 +3,9 @@
 mod book;
 pub mod confirm;
 pub mod control;
+mod databases;
 pub mod engine;
+mod follow;
 mod generation;
 mod good;
 mod leases;
@@ -12,6 +14,7 @@ pub mod memory;
 mod peer;
 mod service;
 pub mod status;
+mod watch;
 
 use std::{
     path::Path,
@@ -25,7 +28,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::{engine::Engine, good::Opening, service::Heart};
+use self::{databases::Followed, engine::Engine, good::Opening, service::Heart};
 use crate::{
     Failure,
     config::OnStop,
@@ -37,10 +40,19 @@ use crate::{
 /// Everything that can happen to a running daemon.
 #[derive(Debug)]
 pub enum Event {
-    /// SIGHUP, or `octroi reload`, which waits for the answer, by whoever is logged in from there.
-    Reload(Option<Login>, Option<oneshot::Sender<control::Reply>>),
+    /// SIGHUP, or `octroi reload`, which waits for the answer.
+    Reload {
+        /// Databases are taken however much they differ from those that run.
+        accept: bool,
+        /// Where whoever asks is logged in from.
+        login: Option<Login>,
+        /// Who waits.
+        answer: Option<oneshot::Sender<control::Reply>>,
+    },
     /// `octroi apply`, `confirm` or `rollback`, which waits for the answer.
     Change(confirm::Change, oneshot::Sender<control::Reply>),
+    /// Files of databases or lists have changed, and settled.
+    Files(oneshot::Sender<Result<Followed, Failure>>),
     /// An interface appeared, vanished or changed, or it is time to look again.
     Interfaces,
     /// Somebody set the clock.
@@ -93,6 +105,7 @@ async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> R
     if let Some(listener) = metrics {
         tokio::spawn(metrics::server::serve(listener, Arc::clone(&engine)));
     }
+    let follow = tokio::spawn(follow::follow(Arc::clone(&engine), events.clone()));
     service::ready(&engine.summary());
     tracing::info!("ready in {:.2} s: {}", started.elapsed().as_secs_f64(), engine.summary());
     keep(&engine);
@@ -114,9 +127,10 @@ async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> R
         }
         let Some(event) = event else { break };
         match event {
-            Event::Reload(login, answer) => {
+            Event::Reload { accept, login, answer } => {
                 service::reloading();
-                let result = heart.through(blocking(&engine, move |engine| engine.reload(login))).await;
+                let result =
+                    heart.through(blocking(&engine, move |engine| engine.reload(accept, login))).await;
                 service::ready(&engine.summary());
                 if result.is_ok() {
                     keep(&engine);
@@ -136,6 +150,15 @@ async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> R
                     |error: Failure| control::Reply::Failed { error: error.to_string(), invalid: false };
                 let _ = answer.send(reply.unwrap_or_else(failed));
             }
+            Event::Files(answer) => {
+                let followed = heart.through(blocking(&engine, Engine::follow_files)).await;
+                if matches!(followed, Ok(Followed::Taken)) {
+                    keep(&engine);
+                }
+                // Who asked tries again where this fails, and says so when it goes on.
+                let _ = answer.send(followed);
+                service::status(&engine.summary());
+            }
             Event::Interfaces => match heart.through(blocking(&engine, Engine::follow_interfaces)).await {
                 Ok(()) => service::status(&engine.summary()),
                 Err(error) => tracing::error!(%error, "follow interfaces"),
@@ -149,6 +172,7 @@ async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> R
     }
     service::stopping();
     control.abort();
+    follow.abort();
     match engine.on_stop() {
         OnStop::Keep => {
             let left = engine.leave();
@@ -183,7 +207,10 @@ async fn blocking<T: Send + 'static>(
 /// Starts the tasks that turn signals and netlink messages into events.
 fn listen(events: &mpsc::Sender<Event>) -> Result<(), Failure> {
     for (kind, event) in [
-        (SignalKind::hangup(), (|| Event::Reload(None, None)) as fn() -> Event),
+        (
+            SignalKind::hangup(),
+            (|| Event::Reload { accept: false, login: None, answer: None }) as fn() -> Event,
+        ),
         (SignalKind::terminate(), || Event::Terminate),
         (SignalKind::interrupt(), || Event::Terminate),
     ] {

@@ -25,6 +25,9 @@ pub struct Status {
     pub classes: usize,
     /// The databases that the live generation was compiled from.
     pub databases: Vec<DatabaseStatus>,
+    /// Databases that were not taken, because they differ too much from those that run.
+    #[serde(default)]
+    pub held: Vec<HeldDatabase>,
     /// The last reload, or the first load.
     pub last_reload: LastReload,
     /// Unix time at which the live generation was loaded.
@@ -142,6 +145,19 @@ pub struct DatabaseStatus {
     pub built_seconds: i64,
     /// Networks in it.
     pub networks: Families,
+}
+
+/// A database that was not taken.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct HeldDatabase {
+    /// `country`, `asn` or `anonymous`.
+    pub database: String,
+    /// Its file.
+    pub path: String,
+    /// What is doubtful about it.
+    pub reason: String,
+    /// Since when, RFC 3339.
+    pub since: String,
 }
 
 /// The last reload.

@@ -1,10 +1,10 @@
 //! A file that can be read more than once, and is the same each time or an error.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     hash::{DefaultHasher, Hasher},
     io::{self, Read, Seek},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
     time::UNIX_EPOCH,
@@ -24,11 +24,37 @@ pub struct Held {
 
 /// What the first reading found.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+pub(crate) struct Seen {
     /// Of all bytes.
-    fingerprint: u64,
+    pub(crate) fingerprint: u64,
     /// Time of the last change, in seconds since 1970.
     modified: i64,
+    /// Which file it was.
+    pub(crate) identity: Identity,
+}
+
+/// What changes whenever somebody replaces a file, or writes into it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Times of the last change to the contents, and to anything, in seconds and nanoseconds: who writes into a file may set
+    /// the first one back.
+    changed: [(i64, i64); 2],
+}
+
+impl Identity {
+    /// That of a file.
+    #[must_use]
+    pub fn of(file: &Metadata) -> Self {
+        Self {
+            device: file.dev(),
+            inode: file.ino(),
+            size: file.size(),
+            changed: [(file.mtime(), file.mtime_nsec()), (file.ctime(), file.ctime_nsec())],
+        }
+    }
 }
 
 impl Held {
@@ -51,6 +77,11 @@ impl Held {
         &self.path
     }
 
+    /// What the first reading found, once there was one.
+    pub(crate) fn seen(&self) -> Option<&Seen> {
+        self.first.get()
+    }
+
     /// All bytes, and the time of the last change in seconds since 1970: the first time whatever is there, then only
     /// the same again.
     ///
@@ -58,11 +89,11 @@ impl Held {
     /// When the file cannot be read, changes meanwhile, or has been written into since the first time.
     pub fn read(&self) -> Result<(Vec<u8>, i64), DatabaseError> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let (bytes, modified) = read_settled(&file, &self.path)?;
+        let (bytes, modified, identity) = read_settled(&file, &self.path)?;
         let mut hasher = DefaultHasher::new();
         hasher.write(&bytes);
         let fingerprint = hasher.finish();
-        let first = self.first.get_or_init(|| Seen { fingerprint, modified });
+        let first = self.first.get_or_init(|| Seen { fingerprint, modified, identity });
         if first.fingerprint != fingerprint {
             return Err(DatabaseError::Overwritten { path: self.path.clone() });
         }
@@ -71,9 +102,9 @@ impl Held {
     }
 }
 
-/// The whole file and the time of its last change in seconds since 1970. Size and time must be the same before and
-/// after, or somebody is writing into the file.
-fn read_settled(mut file: &File, path: &Path) -> Result<(Vec<u8>, i64), DatabaseError> {
+/// The whole file, the time of its last change in seconds since 1970, and which file it is. Size and time must be the same
+/// before and after, or somebody is writing into the file.
+fn read_settled(mut file: &File, path: &Path) -> Result<(Vec<u8>, i64, Identity), DatabaseError> {
     let failed = |source| DatabaseError::Read { path: path.to_owned(), source };
     let before = file.metadata().map_err(failed)?;
     file.rewind().map_err(failed)?;
@@ -91,5 +122,5 @@ fn read_settled(mut file: &File, path: &Path) -> Result<(Vec<u8>, i64), Database
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(earlier) => -i64::try_from(earlier.duration().as_secs()).unwrap_or(i64::MAX),
     };
-    Ok((bytes, seconds))
+    Ok((bytes, seconds, Identity::of(&after)))
 }

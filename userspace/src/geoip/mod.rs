@@ -27,7 +27,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub use error::DatabaseError;
-pub use held::Held;
+pub use held::{Held, Identity};
 pub use list::{List, Lists, OriginalList};
 pub use original::Original;
 

@@ -223,7 +223,7 @@ fn traffic(totals: &Totals, other: &[(&'static str, Counter)]) -> Vec<MetricFami
     ]
 }
 
-fn databases(status: &Status) -> [MetricFamily; 2] {
+fn databases(status: &Status) -> [MetricFamily; 3] {
     let built = status.databases.iter().map(|one| (vec![("database", &*one.kind)], one.built_seconds as f64));
     let networks = status.databases.iter().flat_map(|one| {
         [("ipv4", one.networks.ipv4), ("ipv6", one.networks.ipv6)]
@@ -232,6 +232,14 @@ fn databases(status: &Status) -> [MetricFamily; 2] {
     [
         gauge("octroi_geoip_build_timestamp_seconds", "When each database was built.", built),
         gauge("octroi_geoip_networks", "Networks in each database.", networks),
+        gauge(
+            "octroi_geoip_held",
+            "Whether a newer file of a database is held because it differs too much from the one that runs.",
+            status.databases.iter().map(|one| {
+                let held = status.held.iter().any(|held| held.database == one.kind);
+                (vec![("database", &*one.kind)], f64::from(u8::from(held)))
+            }),
+        ),
     ]
 }
 

@@ -32,7 +32,7 @@ use std::{
 
 use crate::{
     config::Config,
-    geoip::{Database, DatabaseError, Held, Kind, Lists, Original, OriginalList},
+    geoip::{Database, DatabaseError, Held, Identity, Kind, Lists, Original, OriginalList},
 };
 
 /// The databases that a configuration names, or the embedded ones in their place; and the lists that its rules name.
@@ -77,6 +77,8 @@ pub struct Originals {
     anonymous: Option<Original>,
     /// Each once, whatever the number of rules that list it.
     lists: BTreeMap<PathBuf, OriginalList>,
+    /// Whether they stand for the files that are named.
+    copies: bool,
 }
 
 impl Originals {
@@ -85,7 +87,8 @@ impl Originals {
     /// # Errors
     /// The first file that cannot be opened.
     pub fn open(config: &Config) -> Result<Self, DatabaseError> {
-        Self::open_copies(config, |path| path)
+        let originals = Self::open_copies(config, |path| path)?;
+        Ok(Self { copies: false, ..originals })
     }
 
     /// Opens, for each file that is named, the one that `copy` says.
@@ -113,6 +116,7 @@ impl Originals {
                 None => None,
             },
             lists,
+            copies: true,
         })
     }
 
@@ -120,6 +124,31 @@ impl Originals {
     pub fn files(&self) -> impl Iterator<Item = &Held> {
         let databases = [&self.country, &self.asn].into_iter().chain(&self.anonymous);
         databases.filter_map(Original::file).chain(self.lists.values().map(OriginalList::file))
+    }
+
+    /// All files, each once, and which they were when they were read; none of copies, which nobody replaces.
+    #[must_use]
+    pub fn followed(&self) -> BTreeMap<PathBuf, Option<Identity>> {
+        if self.copies {
+            return BTreeMap::new();
+        }
+        let identity = |held: &Held| held.seen().map(|seen| seen.identity);
+        self.files().map(|held| (held.path().to_owned(), identity(held))).collect()
+    }
+
+    /// Whether these files have the same bytes that those had. Both are of the same configuration.
+    ///
+    /// # Errors
+    /// The first file that cannot be read.
+    pub fn same(&self, those: &Self) -> Result<bool, DatabaseError> {
+        for (this, that) in self.files().zip(those.files()) {
+            this.read()?;
+            let fingerprint = |held: &Held| held.seen().map(|seen| seen.fingerprint);
+            if fingerprint(this) != fingerprint(that) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Reads them: see [`Original::read`] and [`OriginalList::read`].

@@ -69,7 +69,7 @@ fn interfaces_alone_give_the_defaults() {
             path: "/etc/octroi/octroi.toml".into(),
             interfaces: vec![InterfacePattern::parse("eth0").expect("a name")],
             mode: Mode::Auto,
-            geoip: GeoIp { country: None, asn: None, anonymous: None },
+            geoip: GeoIp { country: None, asn: None, anonymous: None, follow: true, max_change: Some(30) },
             policy: Defaults {
                 default: DefaultVerdict::Pass,
                 local: Local::Pass,

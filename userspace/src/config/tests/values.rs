@@ -193,3 +193,19 @@ fn paths_and_addresses_are_checked() {
     let longest = &socket[..107];
     assert_eq!(accepted(&format!("control.socket = {longest:?}")).control.socket, Path::new(longest));
 }
+
+#[test]
+fn how_much_a_database_may_change_is_a_percentage_or_anything() {
+    assert_eq!(accepted("geoip.max_change = 1000").geoip.max_change, Some(1000));
+    assert_eq!(accepted("geoip.max_change = \"any\"").geoip.max_change, None);
+    assert!(!accepted("geoip.follow = false").geoip.follow);
+    let is = "is neither an integer from 1 to 1000, in percent, nor \"any\"";
+    for (value, message) in [
+        ("0", format!("geoip.max_change 0 {is}; to take whatever comes, write \"any\"")),
+        ("1001", format!("geoip.max_change 1001 {is}")),
+        ("-30", format!("geoip.max_change -30 {is}")),
+        ("\"none\"", format!("geoip.max_change \"none\" {is}")),
+    ] {
+        assert_eq!(messages(&format!("geoip.max_change = {value}")), [message]);
+    }
+}

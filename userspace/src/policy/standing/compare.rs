@@ -25,15 +25,9 @@ impl Standing {
     #[must_use]
     pub fn doubts(&self, running: &Self, rules: &[Rule], limit: u32) -> Vec<String> {
         let mut doubts = Vec::new();
-        if self.built < running.built {
-            let (new, old) = (time::text(self.built), time::text(running.built));
-            doubts.push(format!("it was built {new}, and the one that runs {old}"));
-        }
         let mentioned = mentioned(rules, self.kind);
         // Places are counted by, whether or not a rule names one.
-        if self.kind == Kind::Country || !mentioned.is_empty() {
-            doubts.extend(self.families(running).filter_map(|family| self.overall(running, family, limit)));
-        }
+        let matters = self.kind == Kind::Country || !mentioned.is_empty();
         for part in mentioned {
             // A rule that is new may name what nobody counted.
             let Some(before) = running.count(part) else { continue };
@@ -42,6 +36,13 @@ impl Standing {
                 self.families(running)
                     .filter_map(|family| doubt(part, family, family.of(before), family.of(after), limit)),
             );
+        }
+        if matters {
+            doubts.extend(self.families(running).filter_map(|family| self.overall(running, family, limit)));
+        }
+        if self.built < running.built {
+            let (new, old) = (time::text(self.built), time::text(running.built));
+            doubts.push(format!("it was built {new}, and the one that runs {old}"));
         }
         doubts
     }

@@ -1,0 +1,318 @@
+//! Databases and lists whose files change under a running gate: taken by themselves, held, or left alone.
+
+use std::{
+    fs,
+    net::IpAddr,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use octroi_gate::corpus::build::udp;
+use octroi_tests::{
+    gate::{Gate, Setup},
+    netns::Lab,
+    wire::{Receiver, Sender},
+};
+
+const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n";
+
+/// A small database: two networks of China, one of them as large as a city, and others.
+const FIRST: &str =
+    "1.0.1.0,1.0.1.255,CN\n1.4.0.0,1.4.255.255,CN\n8.8.8.0,8.8.8.255,US\n9.0.0.0,9.255.255.255,US\n";
+
+/// With one more network of China, which is too few to doubt.
+fn second() -> String {
+    format!("{FIRST}1.0.2.0,1.0.3.255,CN\n")
+}
+
+/// Without China.
+const WITHOUT: &str = "8.8.8.0,8.8.8.255,US\n9.0.0.0,9.255.255.255,US\n";
+
+/// Whether a frame from that address comes in; one from the United States has to.
+fn lets_in(lab: &Lab, source: &str) -> bool {
+    let pair = lab.pair();
+    let frame = |source: &str| {
+        let source: IpAddr = source.parse().expect("an address");
+        udp(source, pair.gate4.into()).ports(4000, 9).frame()
+    };
+    let receiver = Receiver::new(&lab.inside, &pair.gate);
+    let sender = Sender::new(&lab.outside, &pair.peer);
+    let (asked, allowed) = (frame(source), frame("8.8.8.8"));
+    sender.send(&asked);
+    sender.send(&allowed);
+    let arrived = receiver.until(|frame| *frame == allowed, Duration::from_secs(5));
+    assert!(arrived.contains(&allowed), "the allowed frame was lost");
+    arrived.contains(&asked)
+}
+
+/// A gate whose country database is a file of that text.
+fn gate<'lab>(lab: &'lab Lab, text: &str, policy: &str) -> (Gate<'lab>, PathBuf) {
+    let mut gate = Gate::prepare(lab, Setup::new(""));
+    let path = gate.directory().join("country.csv");
+    replace(&path, text);
+    gate.write(&format!("[geoip]\ncountry = {path:?}\n{policy}"));
+    gate.start_again();
+    (gate, path)
+}
+
+/// Puts a file in another's place, as geoipupdate does.
+fn replace(path: &Path, contents: impl AsRef<[u8]>) {
+    let new = path.with_extension("new");
+    fs::write(&new, contents).expect("write into a directory of ours");
+    fs::rename(&new, path).expect("rename within a directory of ours");
+}
+
+fn generation(gate: &Gate<'_>) -> u64 {
+    gate.status()["generation"].as_u64().expect("a number")
+}
+
+#[track_caller]
+fn wait_for(gate: &Gate<'_>, what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(30), "not within 30 s: {what}\n{}", gate.describe());
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[track_caller]
+fn wait_for_generation(gate: &Gate<'_>, number: u64) {
+    wait_for(gate, &format!("generation {number}"), || generation(gate) == number);
+}
+
+/// Longer than files have to keep still, and than a look takes to come round.
+fn settle() {
+    thread::sleep(Duration::from_secs(9));
+}
+
+#[test]
+fn a_database_that_is_renamed_over_the_old_one_takes_hold_by_itself() {
+    let lab = Lab::new();
+    let (gate, path) = gate(&lab, FIRST, BLOCK_CN);
+    assert!(!lets_in(&lab, "1.0.1.1") && lets_in(&lab, "1.0.2.1"));
+    replace(&path, second());
+    wait_for_generation(&gate, 2);
+    assert!(!lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+    let status = gate.status();
+    assert_eq!(status["last_reload"]["result"], "success", "{status}");
+    assert_eq!(status["held"], serde_json::json!([]), "{status}");
+    assert_eq!(gate.metrics().sum("octroi_reloads_total", &[("result", "success")]), 2.0);
+    assert_eq!(gate.metrics().sum("octroi_geoip_held", &[("database", "country")]), 0.0);
+}
+
+#[test]
+fn a_database_that_is_written_in_place_takes_hold_once_it_is_whole() {
+    let lab = Lab::new();
+    let (gate, path) = gate(&lab, FIRST, BLOCK_CN);
+    let text = second();
+    // Half of it is a valid file with less in it; the writer pauses for longer than files have to keep still.
+    let (begin, end) = text.split_at(text.find("9.0.0.0").expect("a line"));
+    let mut file = fs::File::create(&path).expect("a file of ours");
+    std::io::Write::write_all(&mut file, begin.as_bytes()).expect("a file of ours");
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!(generation(&gate), 1, "{}", gate.log());
+    std::io::Write::write_all(&mut file, end.as_bytes()).expect("a file of ours");
+    drop(file);
+    wait_for_generation(&gate, 2);
+    assert!(!lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+    assert!(!gate.log().contains("ERROR"), "{}", gate.log());
+}
+
+#[test]
+fn content_that_is_the_same_makes_no_generation() {
+    let lab = Lab::new();
+    let (gate, path) = gate(&lab, FIRST, BLOCK_CN);
+    replace(&path, FIRST);
+    settle();
+    fs::write(&path, FIRST).expect("a file of ours");
+    settle();
+    let status = gate.status();
+    assert_eq!((&status["generation"], &status["reloads"]["success"]), (&1.into(), &1.into()), "{status}");
+    assert_eq!(status["last_reload"]["result"], "success", "{status}");
+    replace(&path, second());
+    wait_for_generation(&gate, 2);
+}
+
+#[test]
+fn a_database_that_is_removed_leaves_the_gate_as_it_is_and_is_reported_and_put_back_it_is_taken() {
+    let lab = Lab::new();
+    let (gate, path) = gate(&lab, FIRST, BLOCK_CN);
+    fs::remove_file(&path).expect("a file of ours");
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!(gate.status()["last_reload"]["result"], "success", "missing for a moment is no error");
+    wait_for(&gate, "reported", || gate.status()["last_reload"]["result"] == "failure");
+    let error = gate.status()["last_reload"]["error"].as_str().expect("a text").to_owned();
+    assert!(error.contains("country.csv: No such file"), "{error}");
+    assert_eq!(generation(&gate), 1);
+    assert!(!lets_in(&lab, "1.0.1.1") && lets_in(&lab, "1.0.2.1"));
+    assert_eq!(gate.metrics().sum("octroi_config_last_reload_successful", &[]), 0.0);
+    assert_eq!(gate.metrics().sum("octroi_reloads_total", &[("result", "failure")]), 1.0);
+    assert_eq!(gate.health(), 200);
+
+    // The same again is no generation, and the trouble is over.
+    replace(&path, FIRST);
+    wait_for(&gate, "over", || gate.status()["last_reload"]["result"] == "success");
+    assert_eq!(generation(&gate), 1);
+    fs::remove_file(&path).expect("a file of ours");
+    thread::sleep(Duration::from_secs(3));
+    replace(&path, second());
+    wait_for_generation(&gate, 2);
+    assert!(!lets_in(&lab, "1.0.2.1"));
+    let failures = gate.metrics().sum("octroi_reloads_total", &[("result", "failure")]);
+    assert_eq!(failures, 1.0, "{}", gate.log());
+}
+
+#[test]
+fn a_link_that_is_switched_leads_to_the_new_database() {
+    let lab = Lab::new();
+    let mut gate = Gate::prepare(&lab, Setup::new(""));
+    let place = |name: &str| gate.directory().join(name);
+    for (month, text) in [("october", FIRST.to_owned()), ("november", second())] {
+        fs::create_dir(place(month)).expect("a directory of ours");
+        fs::write(place(month).join("country.csv"), text).expect("a directory of ours");
+    }
+    let (current, next) = (place("current"), place("next"));
+    let policy = format!("[geoip]\ncountry = {:?}\n{BLOCK_CN}", current.join("country.csv"));
+    symlink("october", &current).expect("a directory of ours");
+    gate.write(&policy);
+    gate.start_again();
+    assert!(lets_in(&lab, "1.0.2.1"));
+    symlink("november", &next).expect("a directory of ours");
+    fs::rename(&next, &current).expect("a directory of ours");
+    wait_for_generation(&gate, 2);
+    assert!(!lets_in(&lab, "1.0.2.1"));
+}
+
+#[test]
+fn a_list_is_followed_too_and_a_line_that_is_none_leaves_the_gate_as_it_is() {
+    let lab = Lab::new();
+    let mut gate = Gate::prepare(&lab, Setup::new(""));
+    let list = gate.directory().join("blocked.txt");
+    fs::write(&list, "1.0.1.0/24\n").expect("a directory of ours");
+    let rule = "[[rule]]\nname = \"listed\"\nsource = { list = [\"blocked.txt\"] }\naction = \"drop\"\n";
+    gate.write(rule);
+    gate.start_again();
+    assert!(!lets_in(&lab, "1.0.1.1") && lets_in(&lab, "1.0.2.1"));
+    fs::write(&list, "1.0.2.0/24\n").expect("a file of ours");
+    wait_for_generation(&gate, 2);
+    assert!(lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+    fs::write(&list, "1.0.2.0/24\n1.0.3\n").expect("a file of ours");
+    wait_for(&gate, "reported", || gate.status()["last_reload"]["result"] == "failure");
+    assert!(gate.log().contains("blocked.txt:2: network \"1.0.3\""), "{}", gate.log());
+    assert!(lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+    fs::write(&list, "1.0.1.0/24\n").expect("a file of ours");
+    wait_for_generation(&gate, 3);
+    assert!(!lets_in(&lab, "1.0.1.1") && lets_in(&lab, "1.0.2.1"));
+}
+
+#[test]
+fn a_database_without_a_country_that_is_blocked_is_held_until_it_is_accepted() {
+    let lab = Lab::new();
+    let (gate, path) = gate(&lab, FIRST, BLOCK_CN);
+    replace(&path, WITHOUT);
+    wait_for(&gate, "held", || gate.status()["held"] != serde_json::json!([]));
+    let status = gate.status();
+    let held = &status["held"][0];
+    assert_eq!((&held["database"], &held["path"]), (&"country".into(), &path.display().to_string().into()));
+    let reason = held["reason"].as_str().expect("a text");
+    assert_eq!(reason, "CN (China) goes from 65792 to 0 IPv4 addresses (-100.0 %, limit 30 %)");
+    assert!(held["since"].as_str().is_some_and(|since| since.starts_with("20")), "{held}");
+    assert_eq!((&status["generation"], &status["last_reload"]["result"]), (&1.into(), &"failure".into()));
+    assert!(!lets_in(&lab, "1.0.1.1"));
+    assert_eq!(gate.metrics().sum("octroi_geoip_held", &[("database", "country")]), 1.0);
+    assert_eq!(gate.metrics().sum("octroi_geoip_held", &[("database", "asn")]), 0.0);
+    assert!(gate.octroi(["status"]).success().contains("HELD"), "{status}");
+
+    // Asked for, it is held for the same reason; said once.
+    let refused = gate.reload();
+    assert_eq!(refused.status.code(), Some(1), "{refused}");
+    assert!(
+        refused.stderr.contains(reason) && refused.stderr.contains("octroi reload --accept"),
+        "{refused}"
+    );
+    settle();
+    assert_eq!(gate.status()["held"][0]["since"], held["since"]);
+    // By the one who looked at the file, and by the one who was asked.
+    assert_eq!(gate.log().matches("hold the country database").count(), 2, "{}", gate.log());
+    assert!(!lets_in(&lab, "1.0.1.1"));
+
+    let accepted = gate.octroi(["reload", "--accept"]).success();
+    assert!(accepted.contains("accepted the country database") && accepted.contains(reason), "{accepted}");
+    let status = gate.status();
+    assert_eq!((&status["generation"], &status["held"]), (&2.into(), &serde_json::json!([])), "{status}");
+    assert!(lets_in(&lab, "1.0.1.1"));
+    assert_eq!(gate.metrics().sum("octroi_geoip_held", &[("database", "country")]), 0.0);
+}
+
+#[test]
+fn what_was_held_is_forgotten_when_a_good_database_comes() {
+    let lab = Lab::new();
+    let (gate, path) = gate(&lab, FIRST, BLOCK_CN);
+    replace(&path, WITHOUT);
+    wait_for(&gate, "held", || gate.status()["held"] != serde_json::json!([]));
+    replace(&path, FIRST);
+    wait_for(&gate, "over", || gate.status()["held"] == serde_json::json!([]));
+    let status = gate.status();
+    assert_eq!((&status["generation"], &status["last_reload"]["result"]), (&1.into(), &"success".into()));
+    replace(&path, WITHOUT);
+    wait_for(&gate, "held again", || gate.status()["held"] != serde_json::json!([]));
+    replace(&path, second());
+    wait_for_generation(&gate, 2);
+    let status = gate.status();
+    assert_eq!(
+        (&status["held"], &status["last_reload"]["result"]),
+        (&serde_json::json!([]), &"success".into())
+    );
+    assert!(!lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+}
+
+#[test]
+fn an_older_database_is_held_and_a_key_takes_whatever_comes() {
+    let lab = Lab::new();
+    let (gate, path) = gate(&lab, FIRST, BLOCK_CN);
+    let older = path.with_extension("older");
+    fs::write(&older, second()).expect("a directory of ours");
+    let file = fs::File::options().append(true).open(&older).expect("a file of ours");
+    let then = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    file.set_modified(then).expect("a file of ours");
+    fs::rename(&older, &path).expect("a directory of ours");
+    wait_for(&gate, "held", || gate.status()["held"] != serde_json::json!([]));
+    let reason = gate.status()["held"][0]["reason"].as_str().expect("a text").to_owned();
+    assert!(reason.starts_with("it was built 2023-11-14T22:13:20Z, and the one that runs 20"), "{reason}");
+    assert!(lets_in(&lab, "1.0.2.1"));
+
+    gate.write(&format!("[geoip]\ncountry = {path:?}\nmax_change = \"any\"\n{BLOCK_CN}"));
+    gate.reload().success();
+    assert!(!lets_in(&lab, "1.0.2.1"));
+    replace(&path, WITHOUT);
+    wait_for_generation(&gate, 3);
+    assert!(lets_in(&lab, "1.0.1.1"));
+}
+
+#[test]
+fn files_that_are_not_followed_wait_for_a_reload_as_the_configuration_does() {
+    let lab = Lab::new();
+    let (gate, path) = gate(&lab, FIRST, &format!("follow = false\n{BLOCK_CN}"));
+    replace(&path, second());
+    settle();
+    assert_eq!(generation(&gate), 1);
+    gate.reload().success();
+    assert!(!lets_in(&lab, "1.0.2.1"));
+
+    // A policy changes when somebody says so: what the file holds by now is not read with the databases.
+    gate.write(&format!("[geoip]\ncountry = {path:?}\n"));
+    settle();
+    assert_eq!(generation(&gate), 2);
+    gate.reload().success();
+    assert!(lets_in(&lab, "1.0.1.1"));
+    gate.write("[geoip]\ncountry = 3\n");
+    replace(&path, FIRST);
+    wait_for_generation(&gate, 4);
+    assert_eq!(gate.status()["last_reload"]["result"], "success");
+    assert_eq!(gate.reload().status.code(), Some(78));
+    replace(&path, second());
+    wait_for_generation(&gate, 5);
+    assert_eq!(gate.status()["last_reload"]["result"], "failure", "that was about the configuration");
+}

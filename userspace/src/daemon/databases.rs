@@ -1,0 +1,165 @@
+//! Databases and lists that change under a running gate: taken, held, or left alone.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use super::{
+    engine::{Candidate, Engine, Live, success},
+    memory,
+    status::HeldDatabase,
+};
+use crate::{Failure, geoip::Identity, lint, policy::Originals, time};
+
+/// What became of files that changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Followed {
+    /// They have the bytes that run.
+    Same,
+    /// A new generation runs.
+    Taken,
+    /// A database differs too much from the one that runs.
+    Held,
+}
+
+/// The files that are followed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Files {
+    /// The generation that they were read for.
+    pub(super) generation: u64,
+    /// Which they were then.
+    pub(super) read: BTreeMap<PathBuf, Option<Identity>>,
+}
+
+/// Clauses of a reason that are told; there may be one for each country.
+const TOLD: usize = 3;
+
+impl Engine {
+    /// The files that the live generation was read from; none where `[geoip] follow` is off, nor while it waits for its
+    /// confirmation: then nothing else changes the policy.
+    pub(super) fn files(&self) -> Files {
+        let live = self.live();
+        let followed = live.config.geoip.follow && live.waiting.is_none();
+        let read = if followed { live.originals.followed() } else { BTreeMap::new() };
+        Files { generation: live.generation, read }
+    }
+
+    /// Reads the files of the live configuration again, and steps to a new generation where they differ.
+    ///
+    /// # Errors
+    /// When one cannot be read, or has become invalid; nothing is booked then, since it may be about to change again.
+    pub(super) fn follow_files(&self) -> Result<Followed, Failure> {
+        let (config, text, running) = {
+            let live = self.live();
+            if live.waiting.is_some() {
+                return Ok(Followed::Same);
+            }
+            (Arc::clone(&live.config), Arc::clone(&live.text), Arc::clone(&live.originals))
+        };
+        let try_them = || {
+            let originals = Originals::open(&config)?;
+            if originals.same(&running)? {
+                return Ok(None);
+            }
+            let candidate = Candidate::new(config, text, originals, &lint::logins(None))?;
+            self.take(candidate.that_keeps_all_in()?, false).map(Some)
+        };
+        let result = try_them();
+        memory::give_back();
+        let mut live = self.live();
+        match result {
+            Ok(None) => {
+                live.as_before();
+                Ok(Followed::Same)
+            }
+            Ok(Some(warnings)) => {
+                live.succeeded(&warnings);
+                Ok(Followed::Taken)
+            }
+            Err(held @ Failure::Held(_)) => {
+                live.failed_once(&held);
+                Ok(Followed::Held)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Books that files which changed cannot be taken.
+    pub(super) fn leave_files(&self, failure: &Failure) {
+        let mut live = self.live();
+        // What was held has gone, or may have: it is looked at again with the rest.
+        live.held.clear();
+        live.failed_once(failure);
+    }
+}
+
+impl Candidate {
+    /// This one, unless it keeps out somebody who is logged in: nobody said that the policy is to change.
+    fn that_keeps_all_in(self) -> Result<Self, Failure> {
+        if self.locked_out.now.is_empty() {
+            return Ok(self);
+        }
+        Err(Failure::Held(format!(
+            "hold files that changed, since they lock out whoever is logged in by ssh (`octroi reload` takes them nevertheless): {}",
+            self.locked_out.now.join("; ")
+        )))
+    }
+}
+
+impl Live {
+    /// Compares a candidate's databases with those that run; with `accept`, only to say what was accepted.
+    ///
+    /// # Errors
+    /// When one has to be held.
+    pub(super) fn admit(&mut self, candidate: &Candidate, accept: bool) -> Result<Vec<String>, Failure> {
+        let Some(limit) = candidate.config.geoip.max_change else { return Ok(Vec::new()) };
+        let mut held = Vec::new();
+        for standing in &candidate.standings {
+            let Some(running) = self.standings.iter().find(|running| running.kind == standing.kind) else {
+                continue;
+            };
+            let doubts = standing.doubts(running, &candidate.config.rules, limit);
+            if doubts.is_empty() {
+                continue;
+            }
+            let (database, path, reason) = (standing.kind.as_str(), standing.path.clone(), listed(&doubts));
+            let before = self.held.iter().find(|before| before.path == path && before.reason == reason);
+            let since = before.map_or_else(time::now_text, |before| before.since.clone());
+            held.push(HeldDatabase { database: database.into(), path, reason, since });
+        }
+        let said: Vec<String> = held
+            .iter()
+            .map(|one| format!("the {} database {}: {}", one.database, one.path, one.reason))
+            .collect();
+        if accept || held.is_empty() {
+            return Ok(said.into_iter().map(|one| format!("accepted {one}")).collect());
+        }
+        self.held = held;
+        Err(Failure::Held(format!(
+            "hold {}; `octroi check --diff OLD NEW` shows what changes, `octroi reload --accept` takes it",
+            said.join("; and ")
+        )))
+    }
+
+    /// The files are those that run: what was held of others, or wrong with them, is over.
+    fn as_before(&mut self) {
+        self.held.clear();
+        if !self.refused && self.last_reload.error.is_some() {
+            self.last_reload = success();
+            tracing::info!(generation = self.generation, "the files are again those that were loaded");
+        }
+    }
+
+    /// Books a failure unless it is the one that was booked last.
+    fn failed_once(&mut self, failure: &Failure) {
+        if self.last_reload.error.as_deref() != Some(failure.to_string().as_str()) {
+            self.failed(failure);
+        }
+    }
+}
+
+fn listed(doubts: &[String]) -> String {
+    let told = doubts[..doubts.len().min(TOLD)].join(", and ");
+    match doubts.len().saturating_sub(TOLD) {
+        0 => told,
+        more => format!("{told}, and {more} more of this kind"),
+    }
+}

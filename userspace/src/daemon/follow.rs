@@ -1,0 +1,272 @@
+//! Follows the files of databases and lists: when one has changed and then kept still for a while, it is time to read them.
+//!
+//! Publishers' tools rename a new file over the old one, write into it, remove it first, or switch a link that leads to it.
+//! Whatever they do, another file is found at the path than the one that was read. The configuration is not followed: a
+//! policy changes when somebody says so.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{Event, databases::Files, engine::Engine, watch::Watch};
+use crate::{Failure, geoip::Identity};
+
+/// For how long files must have kept still.
+const QUIET: Duration = Duration::from_secs(2);
+/// The same while somebody has one open that he wrote into.
+const QUIET_WHILE_WRITTEN: Duration = Duration::from_secs(10);
+/// After that time, files that never keep still are read as they are.
+const RESTLESS: Duration = Duration::from_secs(60);
+/// How often files are looked at when nothing tells of a change.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// For how long files may be missing or half written before it is an error.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often files are read again once that was said: not every reason shows in a file's place, size or times.
+const READ_AGAIN: Duration = Duration::from_secs(300);
+
+/// What stands at each path; `None`: nothing.
+type Found = BTreeMap<PathBuf, Option<Identity>>;
+
+/// Runs for as long as the daemon does.
+pub(super) async fn follow(engine: Arc<Engine>, events: mpsc::Sender<Event>) {
+    let mut watch = Watch::new();
+    let mut follower = Follower::default();
+    loop {
+        let files = engine.files();
+        watch.aim(files.read.keys().cloned());
+        let paths: Vec<PathBuf> = files.read.keys().cloned().collect();
+        // A network file system may take its time.
+        let Ok(found) = tokio::task::spawn_blocking(move || look(paths)).await else { return };
+        let wait = follower.look(Instant::now(), files, found, watch.is_written());
+        if !wait.is_zero() {
+            // Whatever it is, it is time to look.
+            let _ = timeout(wait, watch.changed()).await;
+            continue;
+        }
+        let (answer, answered) = oneshot::channel();
+        if events.send(Event::Files(answer)).await.is_err() {
+            return;
+        }
+        // The daemon is about to end.
+        let Ok(result) = answered.await else { return };
+        match result {
+            Ok(_) => follower.succeeded(),
+            Err(failure) => {
+                if follower.failed(Instant::now(), &failure) {
+                    engine.leave_files(&failure);
+                }
+            }
+        }
+    }
+}
+
+fn look(paths: Vec<PathBuf>) -> Found {
+    let identity = |path: &PathBuf| std::fs::metadata(path).ok().map(|file| Identity::of(&file));
+    paths.into_iter().map(|path| (path.clone(), identity(&path))).collect()
+}
+
+/// When to read.
+#[derive(Default, Debug)]
+struct Follower {
+    /// Of the generation that `tried` began with.
+    generation: u64,
+    /// What was found when they were read last.
+    tried: Found,
+    /// What was found last, and since when it is so.
+    seen: Option<(Found, Instant)>,
+    /// Since when something else is found than what was tried.
+    restless: Option<Instant>,
+    failing: Option<Failing>,
+}
+
+/// Files that could not be taken.
+#[derive(Debug)]
+struct Failing {
+    why: String,
+    since: Instant,
+    told: bool,
+    again: Instant,
+}
+
+impl Follower {
+    /// How long to wait before the next look; zero: it is time to read. `written`: somebody has a file open that he wrote into.
+    fn look(&mut self, now: Instant, files: Files, found: Found, written: bool) -> Duration {
+        let Files { generation, read } = files;
+        if generation != self.generation || !read.keys().eq(self.tried.keys()) {
+            *self = Self { generation, tried: read, ..Self::default() };
+        }
+        let since = match &self.seen {
+            Some((seen, since)) if *seen == found => *since,
+            _ => now,
+        };
+        let wait = if found == self.tried {
+            self.restless = None;
+            match &self.failing {
+                Some(failing) => failing.again.saturating_duration_since(now).min(LOOK_AGAIN),
+                None => LOOK_AGAIN,
+            }
+        } else {
+            let restless = *self.restless.get_or_insert(now) + RESTLESS;
+            let quiet = since + if written { QUIET_WHILE_WRITTEN } else { QUIET };
+            quiet.min(restless).saturating_duration_since(now).min(LOOK_AGAIN)
+        };
+        if wait.is_zero() {
+            self.tried.clone_from(&found);
+            self.restless = None;
+        }
+        self.seen = Some((found, since));
+        wait
+    }
+
+    /// They could not be taken: whether that is to be told now.
+    fn failed(&mut self, now: Instant, failure: &Failure) -> bool {
+        let why = failure.to_string();
+        let failing = match &mut self.failing {
+            // Missing and then half written is one trouble until it is told.
+            Some(failing) if !failing.told || failing.why == why => failing,
+            other => other.insert(Failing { why: String::new(), since: now, told: false, again: now }),
+        };
+        failing.why = why;
+        let tell = !failing.told && now >= failing.since + PATIENCE;
+        failing.told |= tell;
+        failing.again = now + if failing.told { READ_AGAIN } else { QUIET };
+        tell
+    }
+
+    /// They were taken, or need not be.
+    fn succeeded(&mut self) {
+        self.failing = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A follower of one file; time only goes on where a test says so.
+    struct World {
+        follower: Follower,
+        now: Instant,
+        files: Files,
+        folder: tempfile::TempDir,
+    }
+
+    impl World {
+        fn new() -> World {
+            let folder = tempfile::tempdir().expect("a temporary directory");
+            std::fs::write(folder.path().join("file"), "0").expect("a directory of ours");
+            let files = Files { generation: 1, read: look(vec![folder.path().join("file")]) };
+            World { follower: Follower::default(), now: Instant::now(), files, folder }
+        }
+
+        fn write(&self, text: &str) {
+            std::fs::write(self.folder.path().join("file"), text).expect("a directory of ours");
+        }
+
+        fn remove(&self) {
+            std::fs::remove_file(self.folder.path().join("file")).expect("a file of ours");
+        }
+
+        /// Lets that time pass, and looks: how many seconds it waits, 0 for reading.
+        fn after(&mut self, seconds: u64, written: bool) -> u64 {
+            self.now += Duration::from_secs(seconds);
+            let found = look(self.files.read.keys().cloned().collect());
+            self.follower.look(self.now, self.files.clone(), found, written).as_secs()
+        }
+
+        fn fails(&mut self, why: &str) -> bool {
+            self.follower.failed(self.now, &Failure::Config(why.into()))
+        }
+    }
+
+    #[test]
+    fn a_change_is_read_once_it_has_kept_still() {
+        let mut world = World::new();
+        assert_eq!(world.after(0, false), 5);
+        world.write("12");
+        assert_eq!(world.after(1, false), 2);
+        world.write("123");
+        assert_eq!(world.after(1, false), 2, "it has changed again");
+        assert_eq!(world.after(1, false), 1);
+        assert_eq!(world.after(1, false), 0);
+        world.follower.succeeded();
+        assert_eq!(world.after(1, false), 5, "held or the same: not again");
+        assert_eq!(world.after(600, false), 5);
+    }
+
+    #[test]
+    fn who_has_a_file_open_gets_more_time_but_not_all_of_it() {
+        let mut world = World::new();
+        world.after(0, false);
+        world.write("12");
+        assert_eq!(world.after(1, true), 5);
+        assert_eq!(world.after(5, true), 5);
+        assert_eq!(world.after(4, true), 1);
+        assert_eq!(world.after(1, true), 0);
+        world.follower.succeeded();
+        for round in 1..60u64 {
+            world.write(&"x".repeat(3 + usize::try_from(round).expect("a few")));
+            assert_ne!(world.after(1, false), 0, "round {round}");
+        }
+        world.write("restless");
+        assert_ne!(world.after(1, false), 0);
+        world.write("restless still");
+        assert_eq!(world.after(1, false), 0, "a minute is enough");
+    }
+
+    #[test]
+    fn a_generation_that_came_by_itself_has_read_what_is_there() {
+        let mut world = World::new();
+        world.after(0, false);
+        world.write("12");
+        assert_eq!(world.after(1, false), 2);
+        world.files.generation = 2;
+        world.files.read = look(world.files.read.keys().cloned().collect());
+        assert_eq!(world.after(1, false), 5);
+        assert_eq!(world.after(5, false), 5);
+    }
+
+    #[test]
+    fn what_is_missing_for_a_moment_is_no_error_and_what_stays_missing_is_told_once() {
+        let mut world = World::new();
+        world.after(0, false);
+        world.remove();
+        assert_eq!(world.after(1, false), 2);
+        assert_eq!(world.after(2, false), 0);
+        assert!(!world.fails("missing"));
+        assert_eq!(world.after(0, false), 2, "soon again");
+        world.write("12");
+        assert_eq!(world.after(1, false), 2);
+        assert_eq!(world.after(2, false), 0);
+        world.follower.succeeded();
+
+        world.remove();
+        assert_eq!(world.after(1, false), 2);
+        let mut told = 0;
+        for _ in 0..20 {
+            if world.after(2, false) == 0 {
+                told += u32::from(world.fails("missing"));
+            }
+        }
+        assert_eq!(told, 1);
+        assert_eq!(world.after(1, false), 5, "not before some minutes are over");
+        assert_eq!(world.after(300, false), 0);
+        assert!(!world.fails("missing"), "that was said");
+        world.write("half");
+        world.after(1, false);
+        assert_eq!(world.after(2, false), 0);
+        assert!(!world.fails("half written"), "another trouble has its own time");
+        assert_eq!(world.after(2, false), 0);
+        assert!(!world.fails("half written"));
+        assert_eq!(world.after(10, false), 0);
+        assert!(world.fails("half written"));
+    }
+}

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{cli::CheckArgs, print, print_json, shown};
+use super::{cli::CheckArgs, diff, print, print_json, shown};
 use crate::{
     Failure,
     config::Config,
@@ -52,6 +52,9 @@ const OLD: i64 = 90 * 86_400;
 /// When configuration, databases or policy are invalid; under `--strict`, after the report, also when there is a warning of
 /// something else than a database's age: what is valid is no `EX_CONFIG`, so that ends with 1.
 pub fn run(args: &CheckArgs) -> Result<(), Failure> {
+    if let Some([old, new]) = args.diff.as_deref() {
+        return diff::run(old, new, args);
+    }
     let config = Config::load(&args.read.config.config)?;
     let databases = Databases::open(&config)?;
     let mut compilation = compile(&config, &databases).map_err(Failure::config)?;

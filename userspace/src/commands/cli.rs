@@ -107,6 +107,10 @@ pub struct CheckArgs {
     /// End with 1 where there is any warning: for scripts that let no doubtful configuration through.
     #[arg(long)]
     pub strict: bool,
+    /// Say what NEW changes in the place of OLD, two databases of one kind, instead: addresses by country or network, and
+    /// the verdicts that they meet. With --strict, end with 1 where a running daemon would hold NEW.
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"])]
+    pub diff: Option<Vec<PathBuf>>,
     /// Where the configuration is, and how to print.
     #[command(flatten)]
     pub read: ReadArgs,

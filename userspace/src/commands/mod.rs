@@ -4,6 +4,7 @@ pub mod apply;
 mod capture;
 pub mod check;
 pub mod cli;
+mod diff;
 pub mod explain;
 pub mod lease;
 pub mod replay;

@@ -16,6 +16,7 @@ pub mod placed;
 mod record;
 mod runs;
 pub mod special;
+pub(crate) mod sweep;
 mod tree;
 mod verify;
 

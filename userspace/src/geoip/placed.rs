@@ -57,8 +57,8 @@ fn between<K: Key>(special: Vec<(K, K, Special)>) -> Vec<(K, K)> {
 /// What is counted of a database.
 #[derive(Debug)]
 pub struct Counted {
-    v4: Vec<(u32, u32)>,
-    v6: Vec<(u128, u128)>,
+    pub(crate) v4: Vec<(u32, u32)>,
+    pub(crate) v6: Vec<(u128, u128)>,
     /// Whether IPv6 counts only where somebody announces it.
     pub announced: bool,
 }

@@ -52,7 +52,7 @@ pub struct Compilation {
 #[derive(Debug)]
 pub struct Classified {
     /// What each class is; the more runs a class has, the lower its number.
-    meanings: Vec<Meaning>,
+    pub(super) meanings: Vec<Meaning>,
     /// See [`classify`].
     now: Option<u64>,
     /// First address and class of each run.

@@ -11,6 +11,7 @@
 
 pub mod compile;
 pub mod decide;
+pub mod difference;
 pub mod explain;
 mod layers;
 pub(crate) mod matches;

@@ -2,13 +2,15 @@
 
 use std::{
     fs,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
+use maxminddb_writer::{Database as Writer, metadata::IpVersion};
+use octroi::geoip::{Database, Kind};
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
     gate::{Gate, Setup},
@@ -315,4 +317,96 @@ fn files_that_are_not_followed_wait_for_a_reload_as_the_configuration_does() {
     replace(&path, second());
     wait_for_generation(&gate, 5);
     assert_eq!(gate.status()["last_reload"]["result"], "failure", "that was about the configuration");
+}
+
+/// The embedded table as CSV, without a country.
+fn whole(without: &str) -> String {
+    fn lines<A: Copy + Into<u128>>(
+        text: &mut String,
+        database: &Database,
+        runs: &[(A, u32)],
+        end: u128,
+        without: &str,
+        spell: fn(u128) -> IpAddr,
+    ) {
+        let ends = runs.iter().skip(1).map(|run| run.0.into() - 1).chain([end]);
+        for (&(first, record), last) in runs.iter().zip(ends) {
+            if let Some(code) = database.records[record as usize].country
+                && code.as_str() != without
+            {
+                let (first, last) = (spell(first.into()), spell(last));
+                text.push_str(&format!("{first},{last},{}\n", code.as_str()));
+            }
+        }
+    }
+    let database = Database::embedded(Kind::Country);
+    let mut text = String::new();
+    lines(&mut text, &database, &database.v4, u32::MAX.into(), without, |bits| {
+        Ipv4Addr::from(u32::try_from(bits).expect("an IPv4 address")).into()
+    });
+    lines(&mut text, &database, &database.v6, u128::MAX, without, |bits| Ipv6Addr::from(bits).into());
+    text
+}
+
+#[test]
+fn the_table_of_the_world_without_one_small_country_is_held_and_with_it_taken() {
+    let lab = Lab::new();
+    let rule = "[[rule]]\nname = \"few\"\nsource = { country = [\"KP\"] }\naction = \"drop\"\n";
+    let (gate, path) = gate(&lab, &whole("FR"), rule);
+    assert!(!lets_in(&lab, "175.45.176.1"));
+    replace(&path, whole("KP"));
+    wait_for(&gate, "held", || gate.status()["held"] != serde_json::json!([]));
+    let reason = gate.status()["held"][0]["reason"].as_str().expect("a text").to_owned();
+    assert!(reason.starts_with("KP (North Korea) goes from 3744 to 0 IPv4 addresses (-100.0 %"), "{reason}");
+    assert!(!lets_in(&lab, "175.45.176.1"));
+    // France comes back: no rule names it, and it is two in a hundred.
+    replace(&path, whole(""));
+    wait_for_generation(&gate, 2);
+    assert!(!lets_in(&lab, "175.45.176.1"));
+    assert_eq!(gate.status()["held"], serde_json::json!([]));
+}
+
+/// An MMDB file of IPv4 networks, built at that time.
+fn mmdb(built: u64, networks: &[(Ipv4Addr, usize, &str)]) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.metadata.ip_version = IpVersion::V4;
+    writer.metadata.database_type = "Test-Country".to_owned();
+    writer.metadata.binary_format_major_version = 2;
+    writer.metadata.build_epoch = built;
+    writer.metadata.description.insert("en".to_owned(), "made for a test".to_owned());
+    for &(address, length, code) in networks {
+        let data = writer.insert_value(serde_json::json!({"country": {"iso_code": code}})).expect("a record");
+        let bits: Vec<bool> = (0..length).map(|bit| address.to_bits() >> (31 - bit) & 1 == 1).collect();
+        writer.insert_node(bits.into_iter(), data);
+    }
+    writer.write_to(Vec::new()).expect("write into memory")
+}
+
+#[test]
+fn an_mmdb_file_is_taken_when_it_is_newer_held_when_it_is_older_and_left_when_it_is_cut_short() {
+    let lab = Lab::new();
+    let mut gate = Gate::prepare(&lab, Setup::new(""));
+    let path = gate.directory().join("country.mmdb");
+    let networks = [(Ipv4Addr::new(1, 0, 1, 0), 24, "CN"), (Ipv4Addr::new(8, 8, 8, 0), 24, "US")];
+    let more = [networks.as_slice(), &[(Ipv4Addr::new(1, 0, 2, 0), 24, "CN")]].concat();
+    replace(&path, mmdb(1_760_000_000, &networks));
+    gate.write(&format!("[geoip]\ncountry = {path:?}\n{BLOCK_CN}"));
+    gate.start_again();
+
+    replace(&path, mmdb(1_750_000_000, &more));
+    wait_for(&gate, "held", || gate.status()["held"] != serde_json::json!([]));
+    let reason = gate.status()["held"][0]["reason"].as_str().expect("a text").to_owned();
+    assert_eq!(reason, "it was built 2025-06-15T15:06:40Z, and the one that runs 2025-10-09T08:53:20Z");
+    assert!(lets_in(&lab, "1.0.2.1"));
+
+    let newer = mmdb(1_770_000_000, &more);
+    replace(&path, &newer[..newer.len() / 2]);
+    wait_for(&gate, "reported", || gate.log().contains("country.mmdb is not a valid database"));
+    assert_eq!((generation(&gate), &gate.status()["held"]), (1, &serde_json::json!([])));
+    assert!(!lets_in(&lab, "1.0.1.1") && lets_in(&lab, "1.0.2.1"));
+
+    replace(&path, newer);
+    wait_for_generation(&gate, 2);
+    assert!(!lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+    assert_eq!(gate.status()["databases"][0]["built"], "2026-02-02T02:40:00Z");
 }

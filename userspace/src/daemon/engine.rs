@@ -128,12 +128,16 @@ impl Candidate {
         let config = config.into();
         dataplane::prepare();
         let databases = originals.read()?;
-        let classified = classify(&config, &databases, Some(time::now_ns())).map_err(Failure::config)?;
+        let (classified, standings) = std::thread::scope(|scope| {
+            let standings = scope.spawn(|| standings(&config, &databases));
+            let classified = classify(&config, &databases, Some(time::now_ns()));
+            (classified, standings.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let classified = classified.map_err(Failure::config)?;
         let networks = databases.country.networks;
         let statuses = databases.all().map(database_status).collect();
         let warnings = databases.empty_lists().collect();
         let locked_out = LockedOut::by(&config, &databases, logins, time::now_ns());
-        let standings = standings(&config, &databases);
         let compilation = classified.build_last(&config, databases).map_err(Failure::config)?;
         let tables = tables(networks, &compilation);
         Ok(Self {

@@ -63,8 +63,8 @@ pub struct Standing {
     built: i64,
     /// IPv4 addresses and IPv6 /64s of each country, and of what rules name.
     parts: BTreeMap<Part, PerFamily<u64>>,
-    /// All that it says something about.
-    all: PerFamily<u64>,
+    /// All that it says something about; `None`: no rule asked it anything, so nobody counted.
+    all: Option<PerFamily<u64>>,
     /// Whether IPv6 was counted only where it is announced.
     announced: bool,
 }
@@ -81,6 +81,11 @@ impl Standing {
     #[must_use]
     pub fn of(rules: &[Rule], database: &Database, counted: &Counted) -> Self {
         let named = mentioned(rules, database.kind);
+        let (kind, path, built) = (database.kind, database.origin.to_string(), database.built);
+        if !matters(kind, &named) {
+            let announced = counted.announced;
+            return Self { kind, path, built, parts: BTreeMap::new(), all: None, announced };
+        }
         let mut parts: BTreeMap<Part, PerFamily<u64>> =
             named.iter().map(|&part| (part, PerFamily::default())).collect();
         // Sets of countries, or of kinds: a record may be in several.
@@ -101,15 +106,14 @@ impl Standing {
                 add(&mut all, count);
             }
         }
-        Self {
-            kind: database.kind,
-            path: database.origin.to_string(),
-            built: database.built,
-            parts,
-            all,
-            announced: counted.announced,
-        }
+        Self { kind, path, built, parts, all: Some(all), announced: counted.announced }
     }
+}
+
+/// Whether it changes anything what a database of a kind says, where rules ask it about these: packets are counted by country,
+/// whether or not a rule names one.
+fn matters(kind: Kind, mentioned: &BTreeSet<Part>) -> bool {
+    kind == Kind::Country || !mentioned.is_empty()
 }
 
 /// What rules ask the database of a kind about.

@@ -26,8 +26,6 @@ impl Standing {
     pub fn doubts(&self, running: &Self, rules: &[Rule], limit: u32) -> Vec<String> {
         let mut doubts = Vec::new();
         let mentioned = mentioned(rules, self.kind);
-        // Places are counted by, whether or not a rule names one.
-        let matters = self.kind == Kind::Country || !mentioned.is_empty();
         for part in mentioned {
             // A rule that is new may name what nobody counted.
             let Some(before) = running.count(part) else { continue };
@@ -37,9 +35,7 @@ impl Standing {
                     .filter_map(|family| doubt(part, family, family.of(before), family.of(after), limit)),
             );
         }
-        if matters {
-            doubts.extend(self.families(running).filter_map(|family| self.overall(running, family, limit)));
-        }
+        doubts.extend(self.families(running).filter_map(|family| self.overall(running, family, limit)));
         if self.built < running.built {
             let (new, old) = (time::text(self.built), time::text(running.built));
             doubts.push(format!("it was built {new}, and the one that runs {old}"));
@@ -62,8 +58,11 @@ impl Standing {
 
     fn overall(&self, running: &Self, family: Family, limit: u32) -> Option<String> {
         let limit = limit.div_ceil(OVERALL);
-        let (before, after, moved) =
-            (family.of(running.all), family.of(self.all), self.moved(running, family));
+        let (before, after) = (family.of(running.all?), family.of(self.all?));
+        let moved = match self.kind {
+            Kind::Country => self.moved(running, family),
+            Kind::Asn | Kind::Anonymous => before.abs_diff(after),
+        };
         (moved >= family.of(FEW) && exceeds(before, moved, limit)).then(|| {
             let (unit, percent) = (family.unit(), percent(before, moved));
             let what = self.kind.wanted();
@@ -74,11 +73,8 @@ impl Standing {
         })
     }
 
-    /// Of how many addresses at least something else is said. Sums cannot tell more: what countries gained, or lost.
+    /// How many addresses at least change country. Sums cannot tell more: what countries gained, or lost.
     fn moved(&self, running: &Self, family: Family) -> u64 {
-        if self.kind != Kind::Country {
-            return family.of(self.all).abs_diff(family.of(running.all));
-        }
         let keys = self.parts.keys().chain(running.parts.keys());
         let countries: BTreeSet<Part> =
             keys.copied().filter(|part| matches!(part, Part::Country(_))).collect();

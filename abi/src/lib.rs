@@ -191,6 +191,9 @@ pub const BUCKETS: u32 = 1 << 16;
 
 /// How many steps a class can have.
 pub const MAX_STEPS: u32 = 1024;
+/// How many there can be over all classes, 64 MiB of them. A process that loads the object has address space for as many,
+/// whatever the policy: with 16 times that, no machine of 1 GiB could.
+pub const STEPS_SPACE: u32 = 1 << 20;
 /// How many of them the kernel side goes through in one function: the verifier goes through each by itself.
 pub const STEPS_AT_ONCE: u32 = 32;
 /// How many services a rule can name.

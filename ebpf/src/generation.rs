@@ -44,8 +44,7 @@ struct Part([u64; TABLE_PART as usize / 8]);
 #[unsafe(no_mangle)]
 static mut CLASSES: [Class; 1 << 16] = [UNDEFINED_BYTES; 1 << 16];
 
-/// As many as fit into what a class can number.
-const STEPS_SPACE: usize = 1 << 24;
+const STEPS_SPACE: usize = octroi_abi::STEPS_SPACE as usize;
 
 #[unsafe(link_section = ".bss.steps")]
 #[unsafe(no_mangle)]
@@ -279,16 +278,22 @@ fn roots_v6() -> RootsV6 {
 }
 
 /// Look-ups in tables in parts, in functions of their own: each read of theirs is a call, for which the compiler would keep
-/// registers free on the way that all others take.
+/// registers free on the way that all others take. Kernels before 6.8 verify them also where nothing calls them.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn in_parts_v4(address: u32) -> u32 {
+    if constant!(parts) == 0 {
+        return 0;
+    }
     table::class_v4(&Table::v4(Some(&PARTS_V4)), constant!(root_v4), address)
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn in_parts_v6(high: u64, low: u64) -> u32 {
+    if constant!(parts) == 0 {
+        return 0;
+    }
     table::class_v6(&Table::v6(Some(&PARTS_V6)), &roots_v6(), high, low)
 }
 

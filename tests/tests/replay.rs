@@ -1,6 +1,6 @@
 //! `octroi replay`: both formats, both engines, every packet of the corpus, and captures that hold less than there was.
 
-use std::{fs, net::IpAddr};
+use std::{fs, net::IpAddr, os::unix::fs::PermissionsExt};
 
 use octroi_gate::corpus::{
     Expect,
@@ -10,7 +10,7 @@ use octroi_gate::corpus::{
 use octroi_tests::{
     capture::{Captured, pcap, pcapng, pcapng_of_simple_packets},
     command::Finished,
-    gate::{Gate, Setup},
+    gate::{Gate, Setup, binary},
     netns::Lab,
     policy::STORY,
 };
@@ -272,4 +272,17 @@ fn a_capture_that_is_damaged_or_no_ethernet_is_refused_by_name() {
         assert_eq!(finished.status.code(), Some(1), "{finished}");
         assert!(finished.stderr.contains(words), "no {words:?} in\n{finished}");
     }
+}
+
+#[test]
+fn a_process_with_less_address_space_than_a_gibibyte_loads_the_program() {
+    let lab = Lab::new();
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let script = folder.path().join("octroi");
+    let text = format!("#!/bin/sh\nexec prlimit --as={} {} \"$@\"\n", 800 << 20, binary().display());
+    fs::write(&script, text).expect("write into a directory of ours");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("a file of ours");
+    let replay = Replay(Gate::prepare(&lab, Setup { binary: Some(script), ..Setup::new(STORY) }));
+    let frame = udp(address("1.0.1.1"), lab.pair().gate4.into()).frame();
+    assert_eq!(replay.lines(&pcap(&[Captured::whole(&frame)]), "kernel").len(), 1);
 }

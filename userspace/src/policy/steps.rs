@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use octroi_abi::{Class, DSCP_KEEP, Leased, Limit, MAX_SERVICES, MAX_STEPS, STEPS, Step, Verdict, asks};
+use octroi_abi::{
+    Class, DSCP_KEEP, Leased, Limit, MAX_SERVICES, MAX_STEPS, STEPS, STEPS_SPACE, Step, Verdict, asks,
+};
 use octroi_gate::{ramp::Ramp, reject, service::Service};
 
 use super::{
@@ -38,9 +40,8 @@ pub enum TooManySteps {
     },
     /// Too many in all.
     #[error(
-        "the rules that ask for a service or the time make {steps} steps over all countries and networks, and {} fit: use \
-         fewer of them, or over fewer countries",
-        1 << 24
+        "the rules that ask for a service or the time make {steps} steps over all countries and networks, and {STEPS_SPACE} \
+         fit: use fewer of them, or over fewer countries"
     )]
     All {
         /// How many.
@@ -148,7 +149,7 @@ impl<'a> Planner<'a> {
         if count > MAX_STEPS as usize {
             return Err(TooManySteps::Steps { steps: count, location });
         }
-        if self.steps.len() > 1 << 24 {
+        if self.steps.len() > STEPS_SPACE as usize {
             return Err(TooManySteps::All { steps: self.steps.len() });
         }
         let asks = self.steps[first..].iter().fold(0, |asks, step| asks | asked(step));

@@ -14,6 +14,7 @@ mod shell;
 mod test;
 mod toolchain;
 mod tools;
+mod vm;
 
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,16 @@ enum Verb {
     ///
     /// Installs lintian and rpm where they are missing, and builds cargo-deb and cargo-generate-rpm into target/tools.
     Package,
+    /// The package in a machine of its own, with a real systemd: boots, upgrades, crashes, hangs, power cuts, removal.
+    ///
+    /// As root. By QEMU without KVM, whose machine has no way out: its one interface leads to this program. Installs
+    /// qemu-system-x86, qemu-utils and mmdebstrap where they are missing; the machine is made of Debian's packages from where
+    /// this one's come from, once, into target/vm.
+    Vm {
+        /// Of which release of Debian the machine is.
+        #[arg(long, value_name = "RELEASE", default_value = "trixie")]
+        debian: String,
+    },
     /// Refresh the embedded tables from their packages.
     Data,
 }
@@ -85,6 +96,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Bench { quick } => bench::run(&root, quick),
         Verb::Fuzz { seconds, target } => fuzz::run(&root, target.as_deref(), seconds),
         Verb::Package => package::all(&root),
+        Verb::Vm { debian } => vm::run(&root, &debian),
         Verb::Data => data::run(&root),
     }
 }

@@ -343,11 +343,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("make a temporary directory");
         let shelf = Shelf::new(folder.path());
         assert_eq!(shelf.read(), Book::default());
-        for text in ["", "{", "{\"good\": 7}", "{\"bad\": null}"] {
+        let names = ["", "-1", "-2", "-3"].map(|number| format!("policies.json.broken{number}"));
+        for (text, name) in ["", "{", "{\"good\": 7}", "{\"bad\": null}"].into_iter().zip(names) {
             fs::write(shelf.path(), text).expect("a folder of ours");
             assert_eq!(shelf.read(), Book::default());
             assert!(!shelf.path().exists());
-            let aside = folder.path().join("policies.json.broken");
+            let aside = folder.path().join(name);
             assert_eq!(fs::read_to_string(aside).expect("moved there"), text);
         }
     }

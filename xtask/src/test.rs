@@ -15,13 +15,15 @@ use crate::{
 };
 
 /// What tests call: `(program, Debian package)`.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("tc", "iproute2"),
     ("bpftool", "bpftool"),
     ("tcpdump", "tcpdump"),
     ("curl", "curl"),
+    ("ssh", "openssh-client"),
+    ("sshd", "openssh-server"),
     ("promtool", "prometheus"),
     ("systemd-analyze", "systemd"),
     ("npm", "npm"),

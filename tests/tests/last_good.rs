@@ -143,7 +143,7 @@ fn databases_and_lists_that_are_gone_or_damaged_are_stood_in_for_by_copies() {
     let live = gate.octroi(["explain", "9.9.9.9", "--live", "--json"]).json();
     assert_eq!((&live["verdict"], &live["country"]), (&"drop".into(), &"CN".into()));
     fs::write(&country, "9.9.9.0,9.9.9.255,DE\n").expect("a file of ours");
-    gate.reload().success();
+    gate.octroi(["reload", "--accept"]).success();
     assert_eq!(arriving(&lab, &ALL), [CN, "9.9.9.9"]);
 }
 
@@ -192,7 +192,7 @@ fn what_is_kept_and_damaged_is_moved_aside_and_never_opens_a_gate() {
     gate.kill();
     fs::write(&book, "{").expect("a file of ours");
     gate.write(BROKEN);
-    refused(&gate.run_to_end(), 78, &["policies.json.broken now", "octroi.toml:"]);
+    refused(&gate.run_to_end(), 78, &["policies.json.broken-1 now", "octroi.toml:"]);
     assert_eq!(arriving(&lab, &ALL), [CN], "what the killed daemon left filters on");
 
     fs::write(&book, &whole).expect("a file of ours");
@@ -237,7 +237,7 @@ fn copies_are_for_their_owner_only_and_written_once() {
     assert_eq!(before, after);
     for text in ["# One.\n", "# Two.\n"] {
         gate.write(&format!("{BLOCK_CN}{text}"));
-        gate.reload().success();
+        gate.octroi(["reload", "--accept"]).success();
         kept(&gate, text.trim());
     }
     wait::until("no policy needs them", || copies(&gate).is_empty());

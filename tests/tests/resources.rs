@@ -186,6 +186,8 @@ fn interfaces_that_come_and_go_faster_than_they_are_attached_to_leave_nothing_be
     );
     let pins =
         || fs::read_dir(gate.pins().join(format!("v{}", octroi_abi::ABI_VERSION))).expect("pins").count();
+    // What goes on once it is ready has begun by then: files are followed, and the policy is kept.
+    wait::until("kept", || gate.state().join("policies.json").exists());
     let before = (descriptors(&gate), pins());
     for round in 0..60u64 {
         gate.namespace().ip("link add later0 type veth peer name later1");

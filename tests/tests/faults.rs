@@ -223,7 +223,27 @@ fn a_wrong_interface_name_is_told_by_the_reload_that_lets_go() {
     fs::write(gate.config(), text.replace("\"gate0\"", "\"gaet0\"")).expect("a file of ours");
     let said = gate.reload().success();
     assert!(said.contains("attach XDP to gaet0: no such interface (interfaces here:"), "{said}");
-    assert!(gate.log().contains("detached: the configuration does not name it"), "{}", gate.log());
+    assert!(said.contains("appears; did you mean \"gate0\"?"), "{said}");
+    let let_go = "detached from gate0: the configuration no longer names it; nothing is filtered there";
+    assert!(said.contains(let_go), "{said}");
+    assert!(gate.log().contains(let_go), "{}", gate.log());
+    let status = gate.status();
+    assert_eq!(status["interfaces"], serde_json::json!([]), "{status}");
+    assert_eq!(status["awaited"], serde_json::json!(["gaet0"]), "{status}");
+    let text = gate.octroi(["status"]).success();
+    let line = text.lines().find(|line| line.contains("gaet0")).expect("the interface");
+    assert!(line.starts_with("interface ") && line.contains(" waiting: "), "{line}");
+    let check = gate.octroi(["check", "--json"]).json();
+    let warned = check["warnings"].to_string();
+    assert!(warned.contains("gaet0") && warned.contains("did you mean"), "{warned}");
+    fs::write(
+        gate.config(),
+        fs::read_to_string(gate.config()).expect("the configuration").replace("gaet0", "gate0"),
+    )
+    .expect("a file of ours");
+    gate.reload().success();
+    assert_eq!(gate.status()["awaited"], serde_json::json!([]));
+    assert!(!lets_china_in(&lab, lab.pair()));
 }
 
 #[test]

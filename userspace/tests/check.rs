@@ -4,6 +4,11 @@ use std::{fs, process::Command};
 
 /// Exit code, standard output and standard error of `octroi check` over that configuration and databases of this year.
 fn check(text: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    check_on("none*", text, arguments)
+}
+
+/// The same for those interfaces.
+fn check_on(interfaces: &str, text: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().expect("make a temporary directory");
     let file = |name: &str, contents: &str| {
         let path = folder.path().join(name);
@@ -13,7 +18,7 @@ fn check(text: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
     file("country.csv", "1.0.1.0,1.0.3.255,CN\n5.1.64.0,5.1.127.255,DE\n");
     file("asn.csv", "1.0.2.0,1.0.2.255,58593,Azure China\n");
     let databases = "[geoip]\ncountry = \"country.csv\"\nasn = \"asn.csv\"\n";
-    let path = file("octroi.toml", &format!("interfaces = [\"none0\"]\n{databases}{text}"));
+    let path = file("octroi.toml", &format!("interfaces = [{interfaces:?}]\n{databases}{text}"));
     let output = Command::new(env!("CARGO_BIN_EXE_octroi"))
         .args(["check", "-c"])
         .arg(path)
@@ -64,6 +69,16 @@ fn strict_takes_no_warning_and_still_prints_the_report() {
     let (code, text, error) = check(PLAIN, &["--strict"]);
     assert_eq!((code, error.as_str()), (Some(0), ""));
     assert!(text.ends_with("\nok\n"), "{text}");
+}
+
+#[test]
+fn a_name_of_no_interface_here_is_warned_of_and_no_reason_to_refuse() {
+    let warning = "\nwarning     interfaces names \"none0\", and there is no such interface here: ";
+    let (code, text, error) = check_on("none0", PLAIN, &["--strict"]);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert!(text.contains(warning), "{text}");
+    let (_, text, _) = check(PLAIN, &[]);
+    assert!(!text.contains("warning"), "{text}");
 }
 
 #[test]

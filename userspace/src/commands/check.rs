@@ -12,6 +12,7 @@ use crate::{
         engine::{database_status, tables},
         status::{DatabaseStatus, Families, Tables},
     },
+    dataplane::interfaces,
     lint::{self, Surroundings},
     policy::{Databases, compile::compile, slots::Slots, window::Stage},
 };
@@ -76,6 +77,10 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
         }
         warnings.extend(database.notes.iter().map(|note| format!("{}: {note}", database.origin)));
     }
+    // Nor must one be refused that waits for an interface: where none can be listed, nobody knows.
+    let absent = lint::interfaces(&config, &interfaces::names().unwrap_or_default());
+    tolerated += absent.len();
+    warnings.extend(absent);
     warnings.extend(databases.empty_lists());
     warnings.extend(lint::warnings(&config, &databases, &Surroundings::here()));
     let now = crate::time::now_ns();

@@ -141,6 +141,12 @@ fn text(status: &Status) -> String {
         };
         line("interface", format!("{:<16} {state}", interface.name));
     }
+    for awaited in &status.awaited {
+        line(
+            "interface",
+            format!("{awaited:<16} waiting: there is none here; octroi attaches when it appears"),
+        );
+    }
     for rule in &status.rules {
         let note = rule.note.as_ref().map(|note| format!("  # {}", shown(note))).unwrap_or_default();
         let next = rule.next_change.as_ref().map(|time| format!(", until {time}")).unwrap_or_default();

@@ -67,7 +67,7 @@ pub(super) fn unknown(table: &str, name: &str) -> Unknown {
 }
 
 /// The candidate that `typed` most likely stands for: at most a third of its letters differ.
-pub(super) fn nearest<'c>(typed: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(typed: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let typed = typed.to_ascii_lowercase();
     candidates
         .map(|candidate| (strsim::osa_distance(&typed, candidate), candidate))

@@ -38,6 +38,7 @@ pub use service::Services;
 pub use source::Source;
 
 pub(crate) use error::quoted;
+pub(crate) use key::nearest;
 
 use error::Problems;
 use raw::RawConfig;

@@ -15,18 +15,16 @@ use super::{
     leases::restore,
     memory,
     status::{
-        self, DatabaseStatus, FallbackStatus, HeldDatabase, InterfaceStatus, LastReload, Reloads, RuleStatus,
-        Status, Tables,
+        self, DatabaseStatus, FallbackStatus, HeldDatabase, LastReload, Reloads, RuleStatus, Status, Tables,
     },
 };
 use crate::{
     Failure,
     config::{Config, OnStop},
     dataplane::{
-        self, Dataplane, Interface, ProgramOptions,
+        self, Dataplane, ProgramOptions,
         bpffs::Pins,
         counters::{Other, other},
-        interfaces,
     },
     geoip::{Database, PerFamily},
     lease::{Leases, store::Store},
@@ -84,7 +82,7 @@ pub(super) struct Live {
     pub(super) last_success: i64,
     pub(super) reloads: Reloads,
     /// Why interfaces that exist are not filtered, by name.
-    unfiltered: Vec<(String, String)>,
+    pub(super) unfiltered: Vec<(String, String)>,
     /// What it is kept as, to be loaded again, where it is.
     pub(super) kept: Option<Arc<Kept>>,
     /// Why the last good policy runs in place of the configured one, where it does.
@@ -212,7 +210,7 @@ impl Engine {
             fallback: candidate.fallback,
             waiting: None,
         };
-        live.follow_interfaces()?;
+        live.look_at_interfaces()?;
         if let Some((_, reason)) = live.unfiltered.first() {
             let reason = reason.clone();
             live.dataplane.detach_own();
@@ -303,8 +301,7 @@ impl Engine {
     /// # Errors
     /// When interfaces cannot be listed.
     pub fn follow_interfaces(&self) -> Result<(), Failure> {
-        let mut live = self.live();
-        live.follow_interfaces()
+        self.live().look_at_interfaces()
     }
 
     /// Tells the gate what time it is: somebody has set the clock.
@@ -318,7 +315,7 @@ impl Engine {
     /// When the counters cannot be read, or interfaces cannot be listed.
     pub fn status(&self) -> Result<Status, Failure> {
         let mut live = self.live();
-        live.follow_interfaces()?;
+        live.look_at_interfaces()?;
         let (totals, _) = live.totals()?;
         Ok(live.status(&totals))
     }
@@ -364,7 +361,7 @@ impl crate::metrics::server::Source for Engine {
     fn health(&self) -> Result<(), String> {
         let mut live = self.live();
         // What the kernel says now, not what it said last time.
-        live.follow_interfaces().map_err(|error| error.to_string())?;
+        live.look_at_interfaces().map_err(|error| error.to_string())?;
         let reasons: Vec<&str> = live.unfiltered.iter().map(|(_, reason)| reason.as_str()).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
     }
@@ -406,62 +403,6 @@ impl Live {
         self.last_reload = failure(&error);
     }
 
-    fn follow_interfaces(&mut self) -> Result<(), Failure> {
-        for lost in self.dataplane.forget_vanished()? {
-            tracing::warn!("{lost}");
-        }
-        let present =
-            interfaces::list().map_err(|error| anyhow::anyhow!("list network interfaces: {error}"))?;
-        let wanted: Vec<&Interface> = present.iter().filter(|one| self.config.wants(&one.name)).collect();
-        let filtered = self.dataplane.filtered().iter();
-        let surplus = filtered.filter(|&(index, _)| !wanted.iter().any(|one| one.index == *index));
-        for (index, name) in surplus.map(|(&index, one)| (index, one.name.clone())).collect::<Vec<_>>() {
-            tracing::warn!(interface = name, "detached: the configuration does not name it");
-            self.dataplane.detach(index);
-        }
-        let before = std::mem::take(&mut self.unfiltered);
-        for interface in wanted {
-            if self.dataplane.filtered().contains_key(&interface.index) {
-                continue;
-            }
-            match self.dataplane.attach(interface, self.config.mode) {
-                Ok(mode) => tracing::info!(interface = interface.name, %mode, "attached"),
-                Err(error) => {
-                    let entry = (interface.name.clone(), error.to_string());
-                    if !before.contains(&entry) {
-                        tracing::error!(interface = interface.name, %error, "not filtered");
-                    }
-                    self.unfiltered.push(entry);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Follows interfaces after a step, which is done: whatever goes wrong does not undo it, and is told.
-    pub(super) fn settle(&mut self) -> Vec<String> {
-        let listing = self.follow_interfaces().err().map(|error| error.to_string());
-        let unfiltered = self.unfiltered.iter().map(|(_, reason)| reason.clone());
-        listing.into_iter().chain(unfiltered).chain(self.missing()).collect()
-    }
-
-    /// Patterns of the configuration that no interface matches, a sentence each.
-    fn missing(&self) -> Vec<String> {
-        let present = interfaces::list().unwrap_or_default();
-        let here: Vec<&str> = present.iter().map(|one| one.name.as_str()).collect();
-        let patterns = self.config.interfaces.iter();
-        let missing = patterns.filter(|pattern| !present.iter().any(|one| pattern.matches(&one.name)));
-        missing
-            .map(|pattern| {
-                format!(
-                    "attach XDP to {}: no such interface (interfaces here: {}); octroi attaches when it appears",
-                    pattern.as_str(),
-                    here.join(", ")
-                )
-            })
-            .collect()
-    }
-
     /// Counters by outcome, and of frames that have none.
     fn totals(&self) -> Result<(Totals, Other), Failure> {
         let counters = self.dataplane.counters().read(self.slots.end())?;
@@ -488,24 +429,13 @@ impl Live {
                 note: rule.note.clone(),
             }
         });
-        let filtered = self.dataplane.filtered().values().map(|one| InterfaceStatus {
-            name: one.name.clone(),
-            mode: one.mode.to_string(),
-            attached: true,
-            error: None,
-        });
-        let unfiltered = self.unfiltered.iter().map(|(name, reason)| InterfaceStatus {
-            name: name.clone(),
-            mode: String::new(),
-            attached: false,
-            error: Some(reason.clone()),
-        });
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             revision: crate::REVISION.into(),
             pid: std::process::id(),
             generation: self.generation,
-            interfaces: filtered.chain(unfiltered).collect(),
+            interfaces: self.interfaces(),
+            awaited: self.awaited(),
             rules: rules.collect(),
             leases: self.leases.len(),
             tables: self.tables,

@@ -8,6 +8,7 @@ pub mod engine;
 mod follow;
 mod generation;
 mod good;
+mod interfaces;
 mod leases;
 mod live;
 pub mod memory;

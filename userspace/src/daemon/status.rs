@@ -15,6 +15,9 @@ pub struct Status {
     pub generation: u64,
     /// Interfaces that match the configuration and exist.
     pub interfaces: Vec<InterfaceStatus>,
+    /// Names and globs of the configuration that no interface here has.
+    #[serde(default)]
+    pub awaited: Vec<String>,
     /// The rules, in their order.
     pub rules: Vec<RuleStatus>,
     /// How many leases there are.

@@ -70,6 +70,14 @@ pub fn list() -> io::Result<Vec<Interface>> {
     Err(io::Error::other(format!("interfaces changed while they were listed, {ATTEMPTS} times over")))
 }
 
+/// The names of all of them.
+///
+/// # Errors
+/// As [`list`].
+pub fn names() -> io::Result<Vec<String>> {
+    Ok(list()?.into_iter().map(|interface| interface.name).collect())
+}
+
 /// `None` where interfaces changed meanwhile, so that the list may lack some.
 fn try_list() -> io::Result<Option<Vec<Interface>>> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;

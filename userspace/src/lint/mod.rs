@@ -3,6 +3,7 @@
 //! A lint never guesses: what it says is true of this policy, over these databases, at this moment and on this host. It
 //! names the rule, says why, and what to do.
 
+mod absent;
 mod known;
 mod login;
 mod order;
@@ -13,6 +14,8 @@ mod surroundings;
 mod tests;
 mod time;
 
+pub use absent::interfaces;
+pub(crate) use absent::{Absent, absent};
 pub(crate) use login::cuts;
 pub use sessions::{LockedOut, logins};
 pub use surroundings::{Login, Surroundings, login as own_login};

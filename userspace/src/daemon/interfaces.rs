@@ -1,0 +1,100 @@
+//! Interfaces of the running gate: attached to as they appear, let go as the configuration does, and awaited.
+
+use super::{engine::Live, status::InterfaceStatus};
+use crate::{
+    Failure,
+    dataplane::{Interface, interfaces},
+    lint::{Absent, absent},
+};
+
+impl Live {
+    /// Attaches to interfaces that appeared, forgets those that vanished, and lets go of those that the configuration does not
+    /// name. The log says so.
+    pub(super) fn look_at_interfaces(&mut self) -> Result<(), Failure> {
+        for told in self.follow_interfaces()? {
+            tracing::warn!("{told}");
+        }
+        Ok(())
+    }
+
+    /// The same; what to tell of those that it let go.
+    fn follow_interfaces(&mut self) -> Result<Vec<String>, Failure> {
+        for lost in self.dataplane.forget_vanished()? {
+            tracing::warn!("{lost}");
+        }
+        let present =
+            interfaces::list().map_err(|error| anyhow::anyhow!("list network interfaces: {error}"))?;
+        let wanted: Vec<&Interface> = present.iter().filter(|one| self.config.wants(&one.name)).collect();
+        let filtered = self.dataplane.filtered().iter();
+        let surplus = filtered.filter(|&(index, _)| !wanted.iter().any(|one| one.index == *index));
+        let mut told = Vec::new();
+        for (index, name) in surplus.map(|(&index, one)| (index, one.name.clone())).collect::<Vec<_>>() {
+            told.push(format!(
+                "detached from {name}: the configuration no longer names it; nothing is filtered there"
+            ));
+            self.dataplane.detach(index);
+        }
+        let before = std::mem::take(&mut self.unfiltered);
+        for interface in wanted {
+            if self.dataplane.filtered().contains_key(&interface.index) {
+                continue;
+            }
+            match self.dataplane.attach(interface, self.config.mode) {
+                Ok(mode) => tracing::info!(interface = interface.name, %mode, "attached"),
+                Err(error) => {
+                    let entry = (interface.name.clone(), error.to_string());
+                    if !before.contains(&entry) {
+                        tracing::error!(interface = interface.name, %error, "not filtered");
+                    }
+                    self.unfiltered.push(entry);
+                }
+            }
+        }
+        Ok(told)
+    }
+
+    /// Follows interfaces after a step, which is done: whatever goes wrong does not undo it, and is told.
+    pub(super) fn settle(&mut self) -> Vec<String> {
+        let followed = self.follow_interfaces().unwrap_or_else(|error| vec![error.to_string()]);
+        let unfiltered = self.unfiltered.iter().map(|(_, reason)| reason.clone());
+        followed.into_iter().chain(unfiltered).chain(self.missing()).collect()
+    }
+
+    /// Names and globs of the configuration that no interface has, a sentence each.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let here = interfaces::names().unwrap_or_default();
+        let told = |absent: Absent<'_>| {
+            format!(
+                "attach XDP to {}: no such interface (interfaces here: {}); octroi attaches when it appears{}",
+                absent.pattern,
+                here.join(", "),
+                absent.question()
+            )
+        };
+        absent(&self.config, &here).into_iter().map(told).collect()
+    }
+
+    /// For `octroi status`: the interfaces that the configuration names, and that exist.
+    pub(super) fn interfaces(&self) -> Vec<InterfaceStatus> {
+        let filtered = self.dataplane.filtered().values().map(|one| InterfaceStatus {
+            name: one.name.clone(),
+            mode: one.mode.to_string(),
+            attached: true,
+            error: None,
+        });
+        let unfiltered = self.unfiltered.iter().map(|(name, reason)| InterfaceStatus {
+            name: name.clone(),
+            mode: String::new(),
+            attached: false,
+            error: Some(reason.clone()),
+        });
+        filtered.chain(unfiltered).collect()
+    }
+
+    /// For `octroi status`: names and globs that no interface has.
+    pub(super) fn awaited(&self) -> Vec<String> {
+        // Where they cannot be listed, who asked was told so.
+        let here = interfaces::names().unwrap_or_default();
+        absent(&self.config, &here).into_iter().map(|absent| absent.pattern.to_string()).collect()
+    }
+}

@@ -1,6 +1,6 @@
 //! Commands that concern a running daemon: `status`, `reload`, `detach`.
 
-use std::{fmt::Write, io};
+use std::{fmt::Write, fs, io, path::Path};
 
 use super::{
     cli::{ConfigArg, DEFAULT_CONFIG, DetachArgs, ReadArgs, ReloadArgs},
@@ -38,14 +38,36 @@ pub fn status(args: &ReadArgs) -> Result<(), Failure> {
 /// Why the running gate stays as it is.
 pub fn reload(args: &ReloadArgs) -> Result<(), Failure> {
     match request(&args.config, Request::Reload { accept: args.accept, login: lint::own_login() })? {
-        Reply::Reloaded { warnings } => {
+        Reply::Reloaded { file, warnings } => {
             for warning in warnings {
                 print(&format!("warning: {warning}\n"));
             }
-            print("reloaded\n");
+            let Some(file) = file else {
+                print("reloaded\n");
+                return Ok(());
+            };
+            let asked = &args.config.config;
+            // Where nobody named a file, and there is none in the usual place, nobody meant it.
+            let meant = asked.as_os_str() != DEFAULT_CONFIG || asked.exists();
+            if meant && !same_file(asked, &file) {
+                let (asked, file) = (asked.display(), file.display());
+                print(&format!(
+                    "warning: {asked} was not read: the daemon was started with {file}, and a reload reads that one again; to \
+                     step to another policy, run `octroi apply {asked}`\n"
+                ));
+            }
+            print(&format!("reloaded: {}\n", file.display()));
             Ok(())
         }
         other => Err(unexpected(other)),
+    }
+}
+
+/// Whether both lead to one file.
+fn same_file(one: &Path, other: &Path) -> bool {
+    match (fs::canonicalize(one), fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => std::path::absolute(one).is_ok_and(|one| one == other),
     }
 }
 

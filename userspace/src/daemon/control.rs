@@ -105,6 +105,9 @@ pub enum Reply {
     Status(Box<Status>),
     /// To [`Request::Reload`]: it is done; what to mind.
     Reloaded {
+        /// The file that the daemon reads.
+        #[serde(default)]
+        file: Option<PathBuf>,
         /// One sentence each.
         warnings: Vec<String>,
     },

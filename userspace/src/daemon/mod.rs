@@ -137,7 +137,8 @@ async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> R
                     keep(&engine);
                 }
                 if let Some(answer) = answer {
-                    let reply = |warnings| control::Reply::Reloaded { warnings };
+                    let file = Some(engine.path.clone());
+                    let reply = |warnings| control::Reply::Reloaded { file, warnings };
                     // Whoever asked may have gone.
                     let _ = answer.send(control::Reply::new(result, reply));
                 }

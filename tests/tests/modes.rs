@@ -105,3 +105,43 @@ fn an_interface_that_cannot_be_filtered_makes_the_daemon_unhealthy_until_it_can(
     wait::until("healthy again", || gate.health() == 200);
     assert_eq!(gate.status()["interfaces"].as_array().map(Vec::len), Some(2));
 }
+
+#[test]
+fn another_mode_needs_a_detach_and_who_asks_for_it_is_told_so() {
+    let lab = Lab::new();
+    let mut gate = Gate::start_with(&lab, Setup { mode: "native".into(), ..Setup::new(BLOCK_CN) });
+    let mode =
+        |gate: &Gate<'_>| gate.status()["interfaces"][0]["mode"].as_str().unwrap_or_default().to_owned();
+    let write = |gate: &Gate<'_>, from: &str, to: &str| {
+        let text = std::fs::read_to_string(gate.config()).expect("the configuration");
+        let mode = |mode: &str| format!("mode = {mode:?}");
+        std::fs::write(gate.config(), text.replace(&mode(from), &mode(to))).expect("a file of ours");
+    };
+    let told = |mode: &str, wanted: &str| {
+        format!("gate0 goes on in {mode} mode, whatever mode = \"{wanted}\" would choose: ")
+    };
+    write(&gate, "native", "generic");
+    let said = gate.reload().success();
+    assert!(said.contains(&told("native", "generic")) && said.contains("run `octroi detach`"), "{said}");
+    assert_eq!(mode(&gate), "native");
+    assert!(gate.stop().success());
+    gate.start_again();
+    assert_eq!(mode(&gate), "native", "nobody opens the gate by himself");
+    assert!(gate.log().contains(&told("native", "generic")), "{}", gate.log());
+    assert!(!gate.reload().success().contains("goes on in"), "said at the start");
+
+    // What is told helps.
+    assert!(gate.stop().success());
+    gate.octroi(["detach"]).success();
+    gate.start_again();
+    assert_eq!(mode(&gate), "generic");
+    // It is no reason either to leave the gate without a daemon.
+    write(&gate, "generic", "native");
+    assert!(gate.reload().success().contains(&told("generic", "native")));
+    assert!(gate.stop().success());
+    gate.start_again();
+    assert_eq!(mode(&gate), "generic");
+    assert_eq!(gate.health(), 200);
+    write(&gate, "native", "generic");
+    assert!(!gate.reload().success().contains("goes on in"), "that is what it has");
+}

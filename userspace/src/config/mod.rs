@@ -75,6 +75,17 @@ pub enum Mode {
     Generic,
 }
 
+impl Mode {
+    /// As the file spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
 /// Paths of the databases, relative ones already joined to the configuration's folder, and what happens when they change.
 /// Whether the files exist is not known yet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -60,7 +60,7 @@ pub(super) struct Live {
     /// What it was read from.
     pub(super) text: Arc<str>,
     /// The configuration that the daemon was started with: some of it holds until it ends.
-    in_force: Arc<Config>,
+    pub(super) in_force: Arc<Config>,
     /// Where the databases were read from.
     pub(super) originals: Arc<Originals>,
     pub(super) dataplane: Dataplane,
@@ -221,7 +221,8 @@ impl Engine {
             Ok(cleared) => cleared.iter().for_each(|left| tracing::warn!("{left}")),
             Err(error) => tracing::error!(%error, "look for what earlier daemons left"),
         }
-        for warning in candidate.warnings.into_iter().chain(live.missing()) {
+        let modes = live.other_modes(live.dataplane.taken_over());
+        for warning in candidate.warnings.into_iter().chain(live.missing()).chain(modes) {
             tracing::warn!("{warning}");
         }
         Ok(Self {
@@ -492,7 +493,6 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
         (old.control.group != new.control.group, "[control] group"),
         (old.control.pins != new.control.pins, "[control] pins"),
         (old.control.state != new.control.state, "[control] state"),
-        (old.mode != new.mode, "mode, for interfaces that are filtered already"),
     ];
     let changed = changed.into_iter().filter(|(changed, _)| *changed);
     changed.map(|(_, what)| format!("changed, but in force only after a restart: {what}")).collect()

@@ -2,8 +2,8 @@
 
 use super::{engine::Live, status::InterfaceStatus};
 use crate::{
-    Failure,
-    dataplane::{Interface, interfaces},
+    Failure, config,
+    dataplane::{Filtered, Interface, Mode, interfaces},
     lint::{Absent, absent},
 };
 
@@ -57,7 +57,35 @@ impl Live {
     pub(super) fn settle(&mut self) -> Vec<String> {
         let followed = self.follow_interfaces().unwrap_or_else(|error| vec![error.to_string()]);
         let unfiltered = self.unfiltered.iter().map(|(_, reason)| reason.clone());
-        followed.into_iter().chain(unfiltered).chain(self.missing()).collect()
+        // In force where interfaces were attached to; where it says the same still, all was said then.
+        let asked = self.in_force.mode != self.config.mode;
+        let modes = self.other_modes(self.dataplane.filtered().values().filter(|_| asked));
+        followed.into_iter().chain(unfiltered).chain(self.missing()).chain(modes).collect()
+    }
+
+    /// Those of some interfaces that are not filtered in the mode that the configuration asks for, a sentence each.
+    ///
+    /// A link's mode is fixed (bpf_xdp_link_update), and the kernel takes no generic program beside a native one, nor the other
+    /// way round (dev_xdp_attach): whoever changes the mode opens the gate in between, which nobody does by himself.
+    pub(super) fn other_modes<'a>(&self, among: impl Iterator<Item = &'a Filtered>) -> Vec<String> {
+        let wanted = self.config.mode;
+        let other = among.filter(|one| match wanted {
+            config::Mode::Native => one.mode != Mode::Native,
+            config::Mode::Generic => one.mode != Mode::Generic,
+            // It may be that there is no other: nobody has tried.
+            config::Mode::Auto => one.mode == Mode::Generic,
+        });
+        let told = |one: &Filtered| {
+            format!(
+                "{} goes on in {} mode, whatever mode = \"{}\" would choose: the kernel cannot change it while the gate is \
+                 closed, and a restart takes over what is attached; to change it, stop octroi, run `octroi detach`, which opens \
+                 the gate, and start octroi",
+                one.name,
+                one.mode,
+                wanted.as_str()
+            )
+        };
+        other.map(told).collect()
     }
 
     /// Names and globs of the configuration that no interface has, a sentence each.

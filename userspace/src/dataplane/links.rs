@@ -124,6 +124,11 @@ impl Dataplane {
         &self.filtered
     }
 
+    /// Those of them that an earlier daemon attached to.
+    pub fn taken_over(&self) -> impl Iterator<Item = &Filtered> {
+        self.filtered.values().filter(|filtered| filtered.taken_over)
+    }
+
     /// Loads a generation beside the running one and, once it is whole, steps to it on every interface.
     ///
     /// # Errors
@@ -255,6 +260,8 @@ impl Dataplane {
             self.filters.detach(&self.pins, index);
             Ok(())
         };
+        // What was taken over keeps its mode, which nobody can change without opening the gate.
+        let wanted = if taken_over { config::Mode::Auto } else { wanted };
         match marks.and_then(|()| slot.mode(wanted)) {
             Ok(mode) => {
                 let name = name.clone();

@@ -137,7 +137,9 @@ fn a_killed_daemon_leaves_the_gate_closed_and_the_next_one_takes_it_over() {
 fn detach_refuses_while_a_daemon_runs() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, BLOCK_CN);
-    refused(&gate.octroi(["detach"]), 1, &["octroi runs as process", "stop"]);
+    let what_to_do =
+        ["octroi runs as process", "stop it (", "run `octroi detach` then", "on_stop = \"detach\""];
+    refused(&gate.octroi(["detach"]), 1, &what_to_do);
     assert_eq!(passing(&lab), (false, true));
 }
 

@@ -1,10 +1,11 @@
 //! Several interfaces under one daemon, and several namespaces under one directory of pins.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
 
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
-    gate::{Gate, Setup},
+    command,
+    gate::{Gate, Setup, binary},
     netns::{Lab, Pair},
     wait,
     wire::{Receiver, Sender},
@@ -78,14 +79,53 @@ fn detach_leaves_the_pins_of_another_namespace_alone() {
     assert_eq!(passing(&first, first.pair()), blocked);
     assert_eq!(passing(&second, second.pair()), blocked);
 
-    assert_eq!(here.octroi(["detach"]).success(), "detached: 1 programs\n");
+    let others = format!("1 in network namespace {}", number(second.inside.name()));
+    let told = here.octroi(["detach"]).success();
+    assert!(
+        told.starts_with(&format!("detached: 1 programs; others go on filtering: {others} (nsenter")),
+        "{told}"
+    );
     // The kernel takes a link apart some milliseconds after its pin is gone.
     wait::until("detached here", || passing(&first, first.pair()) == everything);
     assert_eq!(passing(&second, second.pair()), blocked, "the other namespace's gate stays closed");
-    let again = here.octroi(["detach"]).success();
-    assert!(again.starts_with("detached: 0 programs;"), "nothing of its own is left: {again}");
+    let again = here.octroi(["detach"]);
+    assert_eq!(
+        again.status.code(),
+        Some(1),
+        "nothing of its own is left, and the gate there is closed: {again}"
+    );
+    for words in
+        ["no program of this network namespace", &others, second.inside.name(), "`octroi detach --all`"]
+    {
+        assert!(again.stderr.contains(words), "no {words:?} in {again}");
+    }
 
     assert_eq!(here.octroi(["detach", "--all"]).success(), "detached: 1 programs\n");
     wait::until("detached there", || passing(&second, second.pair()) == everything);
     assert!(!here.pins().exists(), "{} is still there", here.pins().display());
+    assert!(here.octroi(["detach"]).success().starts_with("nothing to detach: "));
+}
+
+#[test]
+fn detach_finds_out_that_pins_are_hidden() {
+    let lab = Lab::new();
+    let mut gate = Gate::start(&lab, BLOCK_CN);
+    gate.kill();
+    // A mount namespace with a /sys of its own, as `ip netns exec` makes one.
+    let mut hidden = gate.namespace().command("unshare");
+    hidden
+        .args(["--mount", "sh", "-c", "mount -t tmpfs none /sys/fs/bpf && exec \"$@\"", "sh"])
+        .arg(binary());
+    hidden.args(["detach", "-c"]).arg(gate.config());
+    let hidden = command::run(hidden, Duration::from_secs(60));
+    assert_eq!(hidden.status.code(), Some(1), "{hidden}");
+    for words in ["/sys/fs/bpf is no BPF file system here", "links of octroi's programs", "nsenter"] {
+        assert!(hidden.stderr.contains(words), "no {words:?} in {hidden}");
+    }
+    assert!(gate.octroi(["detach"]).success().starts_with("detached: 1"));
+}
+
+/// The number that the kernel gave a network namespace.
+fn number(name: &str) -> u64 {
+    std::fs::metadata(format!("/run/netns/{name}")).expect("a namespace of ours").ino()
 }

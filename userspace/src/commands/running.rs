@@ -1,6 +1,11 @@
 //! Commands that concern a running daemon: `status`, `reload`, `detach`.
 
-use std::{fmt::Write, fs, io, path::Path};
+use std::{
+    fmt::Write,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use super::{
     cli::{ConfigArg, DEFAULT_CONFIG, DetachArgs, ReadArgs, ReloadArgs},
@@ -13,7 +18,11 @@ use crate::{
         control::{AskError, Reply, Request, ask},
         status::Status,
     },
-    dataplane::remove_pins,
+    dataplane::{
+        Removed,
+        bpffs::{USUAL, is_bpffs},
+        links_in_kernel, remove_pins,
+    },
     lint,
 };
 
@@ -81,7 +90,8 @@ pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
     match runtime()?.block_on(ask(&socket, Request::Status)) {
         Ok(Reply::Status(status)) => {
             return Err(anyhow::anyhow!(
-                "octroi runs as process {}, and would not know: stop it (systemctl stop octroi, or kill {0}), which detaches",
+                "octroi runs as process {}, and would attach again: stop it (systemctl stop octroi, or kill {0}), and run \
+                 `octroi detach` then, since the gate goes on without it unless [control] on_stop = \"detach\"",
                 status.pid
             )
             .into());
@@ -89,15 +99,50 @@ pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
         Err(error @ AskError::Silent { .. }) => return Err(anyhow::Error::from(error).into()),
         Ok(_) | Err(AskError::Absent { .. }) => {}
     }
-    match remove_pins(&pins, args.all)? {
-        None => print(&format!("nothing to detach: there is no {}\n", pins.display())),
-        Some(0) if !args.all => print(&format!(
-            "detached: 0 programs; {} has none of this network namespace (--all is for those of every other)\n",
-            pins.display()
-        )),
-        Some(removed) => print(&format!("detached: {removed} programs\n")),
+    let shown = pins.display();
+    let Some(Removed { programs, elsewhere }) = remove_pins(&pins, args.all)? else {
+        let mount = pins.parent().unwrap_or(&pins);
+        // Anywhere else, pins could never have been.
+        let hidden = pins.starts_with(USUAL) && !is_bpffs(mount);
+        let links = if hidden { links_in_kernel() } else { 0 };
+        if links > 0 {
+            return Err(anyhow::anyhow!(
+                "detach: {} is no BPF file system here, and the kernel has {links} links of octroi's programs, which are pinned \
+                 elsewhere: run this where the daemon ran (`ip netns exec` hides the pins; `nsenter --net=` does not)",
+                mount.display()
+            )
+            .into());
+        }
+        print(&format!("nothing to detach: there is no {shown}\n"));
+        return Ok(());
+    };
+    let others: Vec<String> =
+        elsewhere.iter().map(|(&space, &links)| describe_namespace(space, links)).collect();
+    if programs == 0 && !others.is_empty() {
+        return Err(anyhow::anyhow!(
+            "detach: {shown} has no program of this network namespace, and programs of others go on filtering there: {}; run \
+             `octroi detach --all` to detach them all, or `octroi detach` in theirs",
+            others.join(", ")
+        )
+        .into());
     }
+    let others = if others.is_empty() {
+        String::new()
+    } else {
+        format!("; others go on filtering: {} (--all detaches them, too)", others.join(", "))
+    };
+    print(&format!("detached: {programs} programs{others}\n"));
     Ok(())
+}
+
+/// A network namespace by its number and, where it has one, its name, and how many programs are attached there.
+fn describe_namespace(number: u64, programs: usize) -> String {
+    let is_it = |path: &Path| fs::metadata(path).is_ok_and(|file| file.ino() == number);
+    let named = fs::read_dir("/run/netns").into_iter().flatten().flatten().map(|entry| entry.path());
+    let host = PathBuf::from("/proc/1/ns/net");
+    let path = std::iter::once(host).chain(named).find(|path| is_it(path));
+    let path = path.map(|path| format!(" (nsenter --net={})", path.display())).unwrap_or_default();
+    format!("{programs} in network namespace {number}{path}")
 }
 
 /// Where the daemon is that runs with this configuration. Without a file, the usual places.

@@ -306,7 +306,7 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 /// Where systemd mounts a BPF file system, and octroi where nobody did.
-const USUAL: &str = "/sys/fs/bpf";
+pub const USUAL: &str = "/sys/fs/bpf";
 
 /// Sees to it that a BPF file system is at `at`, for `path`: mounts one at the usual place, where there is none.
 fn require_bpffs(at: &Path, path: &Path) -> Result<(), BpffsError> {
@@ -326,7 +326,9 @@ fn require_bpffs(at: &Path, path: &Path) -> Result<(), BpffsError> {
     Ok(())
 }
 
-pub(super) fn is_bpffs(path: &Path) -> bool {
+/// Whether a path is on a BPF file system.
+#[must_use]
+pub fn is_bpffs(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: all zeros is a valid `statfs`.
     let mut info: libc::statfs = unsafe { std::mem::zeroed() };

@@ -4,11 +4,15 @@
 //! names in them: no symbolic link is followed, whenever somebody puts one there.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
+
+use aya::programs::{loaded_links, loaded_programs};
+use octroi_abi::name;
 
 use super::{
     attach::{is_link, netns},
@@ -18,18 +22,27 @@ use super::{
 
 const AS_ROOT: &str = "run octroi detach as root";
 
-/// Removes the pins below `base` of every interface of this network namespace, or of all namespaces; how many there
-/// were, and `None` where there is no such directory.
+/// What [`remove_pins`] did.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Removed {
+    /// How many programs it detached.
+    pub programs: usize,
+    /// Those of other network namespaces, which it left: how many, by the namespace's number.
+    pub elsewhere: BTreeMap<u64, usize>,
+}
+
+/// Removes the pins below `base` of every interface of this network namespace, or of all namespaces; `None` where there is
+/// no such directory.
 ///
 /// # Errors
 /// When the directory cannot be read, is not what it has to be, or a pin cannot be removed.
-pub fn remove_pins(base: &Path, all: bool) -> Result<Option<usize>, BpffsError> {
+pub fn remove_pins(base: &Path, all: bool) -> Result<Option<Removed>, BpffsError> {
     let Some(outer) = Directory::open(base, base.to_owned())? else { return Ok(None) };
     if !is_bpffs(&outer.reach("")) {
         return Err(BpffsError::Elsewhere { path: base.into() });
     }
     let own = netns();
-    let mut removed = 0;
+    let mut removed = Removed::default();
     // Other ABI versions' too: an older octroi may have left them.
     for version in outer.names()?.into_iter().filter(|name| is_version(Path::new(name))) {
         let Some(pins) = outer.child(&version)? else { continue };
@@ -41,9 +54,13 @@ pub fn remove_pins(base: &Path, all: bool) -> Result<Option<usize>, BpffsError> 
             let ours = all || name.ends_with(&own);
             if ours && (is_link(&name) || is_kept(&name)) {
                 pins.remove(&name)?;
-                removed += usize::from(is_link(&name));
+                removed.programs += usize::from(is_link(&name));
             } else if all && name.starts_with(SCRATCH) {
                 pins.remove_scratch(&name)?;
+            } else if is_link(&name)
+                && let Some(namespace) = namespace(&name)
+            {
+                *removed.elsewhere.entry(namespace).or_default() += 1;
             }
         }
         // A directory that is not empty stays: that is what this call is for, and the one below.
@@ -51,6 +68,24 @@ pub fn remove_pins(base: &Path, all: bool) -> Result<Option<usize>, BpffsError> 
     }
     let _ = fs::remove_dir(base);
     Ok(Some(removed))
+}
+
+/// The network namespace's number in the name of a pin.
+fn namespace(pin: &str) -> Option<u64> {
+    pin.rsplit_once("-netns-")?.1.parse().ok()
+}
+
+/// How many links the kernel has of octroi's XDP programs, in whichever namespace and wherever they are pinned; 0 for who may
+/// not ask.
+#[must_use]
+pub fn links_in_kernel() -> usize {
+    let named = |name: &str| [name::XDP_PROGRAM, name::XDP_FRAGS_PROGRAM].contains(&name);
+    let programs: BTreeSet<u32> = loaded_programs()
+        .filter_map(Result::ok)
+        .filter(|program| program.name_as_str().is_some_and(named))
+        .map(|program| program.id())
+        .collect();
+    loaded_links().filter_map(Result::ok).filter(|link| programs.contains(&link.program_id())).count()
 }
 
 /// An open directory: whatever happens to its name, it stays the same one.

@@ -161,7 +161,7 @@ fn a_rule_s_stages_are_counted_and_told_as_they_come() {
     assert_eq!(told(&gate), ("ramp".into(), 5.0, 3.0, text_ns(ramped).into()), "{}", gate.describe());
     let text = gate.octroi(["status"]).success();
     let line = text.lines().find(|line| line.starts_with("rule")).unwrap_or_else(|| panic!("{text}"));
-    assert!(line.contains(" ramp ") && line.contains(&format!(", until {}", text_ns(ramped))), "{line}");
+    assert!(line.contains(" ramp ") && line.contains(&format!(", full at {}", text_ns(ramped))), "{line}");
     wait_until(ramped + SECOND / 20);
     assert_eq!(send(2), 0);
     assert_eq!(told(&gate), ("enforce".into(), 5.0, 5.0, ends.into()), "{}", gate.describe());

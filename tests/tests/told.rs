@@ -35,3 +35,27 @@ fn a_reload_says_which_file_the_daemon_read_and_that_it_read_no_other() {
     assert!(said.contains(&format!("was started with {}", gate.config().display())), "{said}");
     assert_eq!(gate.status()["rules"][0]["name"], "cn");
 }
+
+#[test]
+fn status_says_what_happens_to_a_rule_at_which_time() {
+    let lab = Lab::new();
+    let rule = |name: &str, keys: &str| {
+        format!("[[rule]]\nname = {name:?}\nsource = {{ country = [\"CN\"] }}\naction = \"drop\"\n{keys}\n")
+    };
+    let from = "from = 2100-01-01T00:00:00Z";
+    let policy = rule("begins", from)
+        + &rule("grows", &format!("{from}\nramp = \"14d\""))
+        + &rule("ends", "until = 2100-01-01T00:00:00Z");
+    let gate = Gate::start(&lab, &policy);
+    let status = gate.octroi(["status"]).success();
+    let json = gate.status();
+    for (at, (name, what, stage)) in
+        [("begins", "enforces from", "enforce"), ("grows", "ramps from", "ramp"), ("ends", "ends", "expired")]
+            .into_iter()
+            .enumerate()
+    {
+        let line = status.lines().find(|line| line.contains(&format!("  {name} "))).unwrap_or_default();
+        assert!(line.ends_with(&format!(" bytes, {what} 2100-01-01T00:00:00Z")), "{name}: {status}");
+        assert_eq!(json["rules"][at]["next_stage"], stage, "{json}");
+    }
+}

@@ -16,7 +16,7 @@ use crate::{
     config::Control,
     daemon::{
         control::{AskError, Reply, Request, ask},
-        status::Status,
+        status::{RuleStatus, Status},
     },
     dataplane::{
         Removed,
@@ -183,6 +183,20 @@ pub(super) fn unexpected(reply: Reply) -> Failure {
     }
 }
 
+/// What happens to a rule next, and when.
+fn next_change(rule: &RuleStatus) -> String {
+    let Some(time) = &rule.next_change else { return String::new() };
+    let what = match (rule.stage.as_str(), rule.next_stage.as_deref()) {
+        (_, Some("ramp")) => "ramps from",
+        ("ramp", Some("enforce")) => "full at",
+        (_, Some("enforce")) => "enforces from",
+        (_, Some("expired")) => "ends",
+        // A daemon of another version.
+        _ => "changes at",
+    };
+    format!(", {what} {time}")
+}
+
 fn text(status: &Status) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -216,8 +230,7 @@ fn text(status: &Status) -> String {
     }
     for rule in &status.rules {
         let note = rule.note.as_ref().map(|note| format!("  # {}", shown(note))).unwrap_or_default();
-        let next = rule.next_change.as_ref().map(|time| format!(", until {time}")).unwrap_or_default();
-        let counts = format!("{} packets, {} bytes{next}", rule.packets, rule.bytes);
+        let counts = format!("{} packets, {} bytes{}", rule.packets, rule.bytes, next_change(rule));
         line("rule", format!("{:<24} {:<5} {:<8} {counts}{note}", rule.name, rule.action, rule.stage));
     }
     line("leases", status.leases.to_string());

@@ -415,6 +415,7 @@ impl Live {
         let now = time::now_ns();
         let rules = self.config.rules.iter().map(|rule| {
             let mut count = Counter::default();
+            let next = window::next_change(rule, now);
             for (_, one) in totals.rules.iter().filter(|((name, _), _)| *name == rule.name) {
                 count.packets += one.packets;
                 count.bytes += one.bytes;
@@ -423,8 +424,9 @@ impl Live {
                 name: rule.name.clone(),
                 action: rule.action.as_str().into(),
                 stage: Stage::of(rule, now).as_str().into(),
-                next_change: window::next_change(rule, now).map(time::text_ns),
-                next_change_seconds: window::next_change(rule, now).map(|time| time / 1_000_000_000),
+                next_change: next.map(time::text_ns),
+                next_stage: next.map(|time| Stage::of(rule, time).as_str().into()),
+                next_change_seconds: next.map(|time| time / 1_000_000_000),
                 packets: count.packets,
                 bytes: count.bytes,
                 note: rule.note.clone(),

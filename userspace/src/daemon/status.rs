@@ -91,7 +91,10 @@ pub struct RuleStatus {
     /// When it changes next, RFC 3339; none: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_change: Option<String>,
-    /// The same, in Unix seconds.
+    /// The stage that it is in from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_stage: Option<String>,
+    /// When it changes next, in Unix seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_change_seconds: Option<u64>,
     /// Packets that it decided, or would have.

@@ -59,3 +59,21 @@ fn status_says_what_happens_to_a_rule_at_which_time() {
         assert_eq!(json["rules"][at]["next_stage"], stage, "{json}");
     }
 }
+
+#[test]
+fn a_state_directory_that_cannot_be_written_is_told_at_the_start() {
+    const TOLD: &str = "[control] state, ";
+    let lab = Lab::new();
+    let mut gate = Gate::start(&lab, BLOCK_CN);
+    assert!(!gate.log().contains(TOLD), "{}", gate.log());
+    assert!(gate.stop().success());
+    // For root, hardly anything is not writable.
+    fs::remove_dir_all(gate.state()).expect("the gate's own");
+    fs::write(gate.state(), "").expect("a directory of ours");
+    gate.start_again();
+    let log = gate.log();
+    let line = log.lines().find(|line| line.contains(TOLD)).unwrap_or_else(|| panic!("{log}"));
+    for words in ["cannot be written: ", "no lease can be added", "cannot be kept for a start"] {
+        assert!(line.contains(words), "no {words:?} in {line}");
+    }
+}

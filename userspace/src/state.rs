@@ -72,6 +72,14 @@ impl Drop for Prepared {
     }
 }
 
+/// Whether files can be put into a directory, which is made where there is none.
+///
+/// # Errors
+/// Why not.
+pub fn require_writable(directory: &Path) -> io::Result<()> {
+    Prepared::new(&directory.join("writable"), b"").map(drop)
+}
+
 /// Moves a file that cannot be used out of the way, so that the next change does not overwrite it; where it is then: nothing
 /// that was moved there before is overwritten either.
 ///

@@ -15,7 +15,7 @@ use crate::{
     config::{Config, Control, read_text},
     lint::{self, Login},
     policy::Originals,
-    state::fingerprint,
+    state::{fingerprint, require_writable},
     time,
 };
 
@@ -54,6 +54,18 @@ impl Policies {
         self.shelf.sweep(&book);
         *self.locked() = book;
         Ok(())
+    }
+
+    /// What to tell where nothing can be kept; somebody may see to it before it is needed.
+    fn doubt(&self) -> Option<String> {
+        let path = self.shelf.path();
+        let directory = path.parent().unwrap_or(&path);
+        let error = require_writable(directory).err()?;
+        Some(format!(
+            "[control] state, {}, cannot be written: {error}; no lease can be added and no policy applied, and what runs cannot be \
+             kept for a start that has no other; make it writable for the user that octroi runs as",
+            directory.display()
+        ))
     }
 
     fn locked(&self) -> MutexGuard<'_, Book> {
@@ -222,6 +234,13 @@ impl Engine {
     /// Loads what counts as the configuration; whoever is logged in is asked about.
     pub(super) fn counting_candidate(&self, asking: Option<Login>) -> Result<Candidate, Failure> {
         counting(&self.path, &self.policies.book(), &lint::logins(asking))
+    }
+
+    /// Tells the log where nothing can be kept.
+    pub fn look_at_state(&self) {
+        if let Some(doubt) = self.policies.doubt() {
+            tracing::error!("{doubt}");
+        }
     }
 
     /// Keeps what runs as the last good policy, unless it waits for its confirmation. The log says where that fails.

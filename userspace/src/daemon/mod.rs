@@ -109,6 +109,7 @@ async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> R
     let follow = tokio::spawn(follow::follow(Arc::clone(&engine), events.clone()));
     service::ready(&engine.summary());
     tracing::info!("ready in {:.2} s: {}", started.elapsed().as_secs_f64(), engine.summary());
+    engine.look_at_state();
     keep(&engine);
 
     let heart = Heart::new();

@@ -188,6 +188,11 @@ impl Pins {
         Ok(())
     }
 
+    /// What the configured directory is in.
+    pub(super) fn mount(&self) -> Option<&Path> {
+        self.directory.parent()?.parent()
+    }
+
     /// Where the pin with that name is.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
@@ -202,7 +207,7 @@ impl Pins {
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let names: Vec<String> = names.collect();
         for name in names.iter().filter(|name| name.starts_with(SCRATCH)) {
-            drop(Scratch { path: self.directory.join(name) });
+            remove_with_pins(&self.directory.join(name));
         }
         Ok(names.iter().filter_map(|name| known(name)).collect())
     }
@@ -255,7 +260,13 @@ impl Pins {
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
+    /// Locked as long as its process lives: what is not is left by one that was killed. Process ids tell less: they come again,
+    /// and differ from one container to the next.
+    _lock: File,
 }
+
+/// What the names of such directories begin with beside the pins' own.
+pub(super) const SCRATCH_APART: &str = "octroi-load-";
 
 impl Scratch {
     /// A directory on the BPF file system at `mount` that nobody but this process knows of: for programs that are never
@@ -265,7 +276,7 @@ impl Scratch {
     /// When there is none and none can be mounted, or when this user may not write there.
     pub fn apart(mount: &Path) -> Result<Self, BpffsError> {
         require_bpffs(mount, mount)?;
-        Self::make(mount, "octroi-load-")
+        Self::make(mount, SCRATCH_APART)
     }
 
     fn make(directory: &Path, prefix: &str) -> Result<Self, BpffsError> {
@@ -276,7 +287,16 @@ impl Scratch {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let path = directory.join(format!("{prefix}{}-{number}", std::process::id()));
             match make(&path) {
-                Ok(()) => return Ok(Self { path }),
+                Ok(()) => {
+                    // Where somebody swept it away before it was locked, there is another number.
+                    if let Some(lock) = lock_there(&path) {
+                        return Ok(Self { path, _lock: lock });
+                    }
+                    if attempts == 0 {
+                        let error = io::Error::other("removed as soon as it was made");
+                        return Err(BpffsError::io(path, error, "run octroi as root"));
+                    }
+                }
                 // Left by a process that was killed and had this id, or made by somebody who wants to be in the way.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempts > 0 => {}
                 Err(error) => return Err(BpffsError::io(path, error, "run octroi as root")),
@@ -293,11 +313,24 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let _ = fs::remove_file(entry.path());
-        }
-        let _ = fs::remove_dir(&self.path);
+        remove_with_pins(&self.path);
     }
+}
+
+/// Removes a directory with what is in it, as far as that goes.
+fn remove_with_pins(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        let _ = fs::remove_file(entry.path());
+    }
+    let _ = fs::remove_dir(path);
+}
+
+/// The directory at that path, locked; `None` where it is not there any more, or somebody else has it.
+fn lock_there(path: &Path) -> Option<File> {
+    let lock = File::open(path).ok()?;
+    lock.try_lock().ok()?;
+    let same = fs::symlink_metadata(path).ok()?.ino() == lock.metadata().ok()?.ino();
+    same.then_some(lock)
 }
 
 /// Makes a directory for this user only.

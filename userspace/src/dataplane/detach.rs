@@ -16,7 +16,7 @@ use octroi_abi::name;
 
 use super::{
     attach::{is_link, netns},
-    bpffs::{BpffsError, SCRATCH, is_bpffs, is_version},
+    bpffs::{BpffsError, SCRATCH, SCRATCH_APART, is_bpffs, is_version},
     kept::is_kept,
 };
 
@@ -37,6 +37,9 @@ pub struct Removed {
 /// # Errors
 /// When the directory cannot be read, is not what it has to be, or a pin cannot be removed.
 pub fn remove_pins(base: &Path, all: bool) -> Result<Option<Removed>, BpffsError> {
+    if let Some(mount) = base.parent().filter(|_| all) {
+        sweep(mount);
+    }
     let Some(outer) = Directory::open(base, base.to_owned())? else { return Ok(None) };
     if !is_bpffs(&outer.reach("")) {
         return Err(BpffsError::Elsewhere { path: base.into() });
@@ -68,6 +71,22 @@ pub fn remove_pins(base: &Path, all: bool) -> Result<Option<Removed>, BpffsError
     }
     let _ = fs::remove_dir(base);
     Ok(Some(removed))
+}
+
+/// Removes what loads beside the pins left whose process was killed: directories that nobody has locked. What another user
+/// left stays where this one may not remove it.
+pub(super) fn sweep(mount: &Path) {
+    let Ok(Some(mount)) = Directory::open(mount, mount.to_owned()) else { return };
+    for name in mount.names().unwrap_or_default() {
+        if !name.starts_with(SCRATCH_APART) || !is_bpffs(&mount.reach("")) {
+            continue;
+        }
+        if let Ok(Some(scratch)) = mount.child(&name)
+            && scratch.file.try_lock().is_ok()
+        {
+            let _ = mount.remove_scratch(&name);
+        }
+    }
 }
 
 /// The network namespace's number in the name of a pin.

@@ -331,6 +331,9 @@ impl Dataplane {
             self.detach(index);
         }
         kept::forget_other_versions(&self.pins);
+        if let Some(mount) = self.pins.mount() {
+            super::detach::sweep(mount);
+        }
         Ok(cleared)
     }
 

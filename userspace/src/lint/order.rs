@@ -1,6 +1,6 @@
 //! Rules that others leave nothing to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use octroi_gate::service::Service;
 
@@ -9,8 +9,9 @@ use super::{
     time::{self, Window},
 };
 use crate::{
+    address::largest_within,
     config::{Action, Rule},
-    policy::matches::Together,
+    policy::matches::{Extent, Together},
     time::text_ns,
 };
 
@@ -22,7 +23,11 @@ use crate::{
 ///
 /// An exception is looked at as things will be once rules of the future hold, too: until then nobody notices that it stands
 /// in the wrong place. Any other rule may well be there only for the time until one above it holds.
-pub(super) fn unreachable(rules: &[Rule], together: &BTreeSet<Together>, now: u64) -> Vec<String> {
+pub(super) fn unreachable(
+    rules: &[Rule],
+    together: &BTreeMap<Together, [Extent; 2]>,
+    now: u64,
+) -> Vec<String> {
     let policy = Policy { rules, together };
     let alive = (0..rules.len()).filter(|&index| !time::is_over(&rules[index], now));
     alive.filter_map(|index| policy.warning(index, now)).collect()
@@ -30,14 +35,14 @@ pub(super) fn unreachable(rules: &[Rule], together: &BTreeSet<Together>, now: u6
 
 struct Policy<'a> {
     rules: &'a [Rule],
-    together: &'a BTreeSet<Together>,
+    together: &'a BTreeMap<Together, [Extent; 2]>,
 }
 
 impl Policy<'_> {
     fn warning(&self, index: usize, now: u64) -> Option<String> {
         let rule = &self.rules[index];
         let places: Vec<&Together> =
-            self.together.iter().filter(|together| together.rules.contains(&index)).collect();
+            self.together.keys().filter(|together| together.rules.contains(&index)).collect();
         let asked: Vec<&[usize]> = places
             .iter()
             .filter(|place| !place.skipped)
@@ -57,11 +62,78 @@ impl Policy<'_> {
             self.rules[..index].iter().map(|above| Window::of(above, now).full).collect();
         later.sort_unstable();
         let still = later.into_iter().filter(|&at| at > now && !time::is_over(rule, at));
-        still.into_iter().find_map(|at| {
+        let still: Vec<u64> = still.collect();
+        let covered = still.iter().find_map(|&at| {
             let above = self.covered(index, &asked, at)?;
             let cut = above.iter().all(|&above| !passes(&self.rules[above].action));
             cut.then(|| self.covered_warning(rule, &above, Some(at)))
+        });
+        covered.or_else(|| {
+            let at = [now].into_iter().chain(still).find(|&at| !self.cut(index, at).is_empty())?;
+            Some(self.cut_warning(index, &self.cut(index, at), (at > now).then_some(at)))
         })
+    }
+
+    /// What rules above the one with that index, an exception, take of its addresses from `at` on, by rule and family.
+    ///
+    /// Rules that cut some of what another passes are what policies are made of: a list of what is banned, and then a country
+    /// that may come in. An exception names networks, and fewer addresses than the rule that it stands below: so only where
+    /// that is so. What is cut is what whole services are cut of, whatever else may be.
+    fn cut(&self, index: usize, at: u64) -> BTreeMap<usize, [Extent; 2]> {
+        let rule = &self.rules[index];
+        let source = &rule.source;
+        let mut cut: BTreeMap<usize, [Extent; 2]> = BTreeMap::new();
+        if source.asn.is_none() && source.cidr.is_none() && source.list.is_none() {
+            return cut;
+        }
+        for (place, extent) in self.asked(index) {
+            let mut above = place.rules.iter().copied().take_while(|&above| above < index);
+            let decides = |&above: &usize| {
+                may_decide(&self.rules[above], rule, at) && enough(self.rules, &[above], rule).is_some()
+            };
+            if let Some(decider) = above.find(decides).filter(|&above| !passes(&self.rules[above].action)) {
+                add(cut.entry(decider).or_default(), extent);
+            }
+        }
+        let own = self.extent(index);
+        cut.retain(|&above, cut| {
+            let its = self.extent(above);
+            (0..2).any(|family| cut[family].count > 0 && own[family].count < its[family].count)
+        });
+        cut
+    }
+
+    /// Where a rule is asked and its source matches.
+    fn asked(&self, index: usize) -> impl Iterator<Item = (&Together, &[Extent; 2])> {
+        self.together.iter().filter(move |(place, _)| !place.skipped && place.rules.contains(&index))
+    }
+
+    /// The addresses of a rule, as far as it is asked.
+    fn extent(&self, index: usize) -> [Extent; 2] {
+        let mut all = <[Extent; 2]>::default();
+        self.asked(index).for_each(|(_, extent)| add(&mut all, extent));
+        all
+    }
+
+    fn cut_warning(&self, index: usize, cut: &BTreeMap<usize, [Extent; 2]>, from: Option<u64>) -> String {
+        let mut all = <[Extent; 2]>::default();
+        cut.values().for_each(|extent| add(&mut all, extent));
+        let own = self.extent(index);
+        let above: Vec<&Rule> = cut.keys().map(|&above| &self.rules[above]).collect();
+        let does = match above.as_slice() {
+            [one] => cuts(&one.action),
+            _ => "cut",
+        };
+        let parts: Vec<String> =
+            (0..2).filter_map(|family| amount(family, &all[family], &own[family])).collect();
+        let from = from.map(|at| format!(" from {} on", text_ns(at))).unwrap_or_default();
+        let top = above.first().map(|first| format!(", above {:?}", first.name)).unwrap_or_default();
+        format!(
+            "rule {:?} passes only part of what it is about{from}: {} above it {does} {}; move it up{top}, unless that is meant",
+            self.rules[index].name,
+            named(&above),
+            parts.join(" and ")
+        )
     }
 
     /// The rules that leave nothing to the one with that index from `at` on; `None` where something is left. `places` are the
@@ -98,6 +170,24 @@ impl Policy<'_> {
              it up"
         )
     }
+}
+
+fn add(to: &mut [Extent; 2], extent: &[Extent; 2]) {
+    to.iter_mut().zip(extent).for_each(|(to, extent)| to.add(*extent));
+}
+
+/// How much of a family's addresses is cut; IPv6 in networks of /64 where there are any.
+fn amount(family: usize, cut: &Extent, of: &Extent) -> Option<String> {
+    let (first, last) = cut.most?;
+    let such = largest_within(first, last);
+    let (cut, of) = (cut.count, of.count);
+    Some(match family {
+        0 => format!("{cut} of its {of} IPv4 addresses, such as {such}"),
+        _ if cut >> 64 > 0 => {
+            format!("{} of its {} IPv6 networks of /64, such as {such}", cut >> 64, of >> 64)
+        }
+        _ => format!("{cut} of its {of} IPv6 addresses, such as {such}"),
+    })
 }
 
 /// `local`: whether it would match, were local sources not let through before.

@@ -35,9 +35,7 @@ fn a_rule_that_an_address_is_left_to_is_not_warned_of() {
         (CN, r#"country = ["CN", "KP"]"#),
         (r#"country = ["CN"], not_asn = [58593]"#, CN),
         (CN, "asn = [15169]"),
-        (r#"country = ["DE"]"#, "asn = [15169]"),
         (r#"cidr = ["1.2.3.0/25"]"#, r#"cidr = ["1.2.3.0/24"]"#),
-        (r#"cidr = ["240e::/16"], not_cidr = ["240e:1::1"]"#, r#"cidr = ["240e:1::/32"]"#),
         (r#"not_country = ["CN", "KP"]"#, r#"country = ["CN", "unknown"]"#),
     ] {
         let text = rule("early", above, "drop", "") + &rule("late", late, "pass", "");
@@ -156,6 +154,79 @@ fn an_exception_after_what_it_excepts_is_told_to_move_up() {
     // One that another exception leaves nothing to is no exception in the wrong place.
     let text = rule("office", CN, "pass", "") + &rule("late", CN, "pass", "");
     assert_eq!(warned(&text), [never("rule \"office\"", "s")]);
+}
+
+#[test]
+fn an_exception_that_a_larger_rule_above_takes_a_part_of_is_told_how_much() {
+    let told = |much: &str| {
+        format!(
+            "rule \"partner\" passes only part of what it is about: rule \"above\" above it drops {much}; move it up, above \
+             \"above\", unless that is meant"
+        )
+    };
+    let de = r#"country = ["DE"]"#;
+    let partner = |source: &str| rule("partner", source, "pass", "");
+    for (above, exception, much) in [
+        (de, "asn = [15169]", "256 of its 384 IPv4 addresses, such as 5.1.64.0/24"),
+        (CN, r#"cidr = ["1.0.0.0/23", "5.1.64.0/32"]"#, "256 of its 513 IPv4 addresses, such as 1.0.1.0/24"),
+        (
+            CN,
+            r#"cidr = ["1.0.3.255/32", "1.0.4.0/32", "240e:1::/33", "2a02:1200::/64"]"#,
+            "1 of its 2 IPv4 addresses, such as 1.0.3.255/32 and 2147483648 of its 2147483649 IPv6 networks of /64, such as \
+             240e:1::/33",
+        ),
+        (
+            r#"cidr = ["240e::/16"], not_cidr = ["240e:1::1"]"#,
+            r#"cidr = ["240e:1::/126"]"#,
+            "3 of its 4 IPv6 addresses, such as 240e:1::2/127",
+        ),
+    ] {
+        let found = warned(&(rule("above", above, "drop", "") + &partner(exception)));
+        assert_eq!(found, [told(much)], "{above} {exception}");
+        // In its place, and where what is above it passes as well, it is none.
+        assert_eq!(warned(&(partner(exception) + &rule("above", above, "drop", ""))), [""; 0]);
+        assert_eq!(warned(&(rule("above", above, "pass", "") + &partner(exception))), [""; 0]);
+        assert_eq!(warned(&(rule("above", above, "drop", "observe = true") + &partner(exception))), [""; 0]);
+    }
+    // What an exception above it passes already is not cut.
+    let first = rule("first", r#"cidr = ["5.1.64.0/24"]"#, "pass", "");
+    assert_eq!(warned(&(first + &rule("above", de, "drop", "") + &partner("asn = [15169]"))), [""; 0]);
+    let two = rule("above", de, "drop", "") + &rule("cn", CN, "drop", "");
+    assert_eq!(
+        warned(&(two + &partner(r#"cidr = ["1.0.0.0/23", "5.1.64.0/32"]"#))),
+        [
+            "rule \"partner\" passes only part of what it is about: rules \"above\" and \"cn\" above it cut 257 of its 513 IPv4 \
+             addresses, such as 1.0.1.0/24; move it up, above \"above\", unless that is meant"
+        ]
+    );
+    let later = rule("above", de, "drop", "from = 2026-08-01T00:00:00Z") + &partner("asn = [15169]");
+    let found = warned(&later);
+    assert!(
+        found.len() == 1 && found[0].contains(" is about from 2026-08-01T00:00:00Z on: rule"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_is_banned_of_a_larger_rule_and_what_is_of_other_services_is_no_exception() {
+    for (above, keys, below) in [
+        // No address of both.
+        (CN, "", "asn = [15169]"),
+        (r#"country = ["KP"]"#, "", r#"cidr = ["1.0.0.0/16"]"#),
+        // The smaller of both is the exception, and first.
+        (r#"cidr = ["5.1.64.0/25", "9.9.9.9/32"]"#, "", "asn = [15169]"),
+        ("asn = [15169]", "", r#"country = ["DE"]"#),
+        // A policy in layers.
+        (r#"not_country = ["DE"]"#, "", r#"country = ["DE", "KP"]"#),
+        // Some services of it only.
+        (r#"country = ["DE"]"#, "service = [\"tcp/22\"]", "asn = [15169]"),
+    ] {
+        let text = rule("above", above, "drop", keys) + &rule("below", below, "pass", "");
+        assert_eq!(warned(&text), [""; 0], "{above} {below}");
+    }
+    let same = rule("above", r#"country = ["DE"]"#, "drop", "service = [\"tcp\"]")
+        + &rule("below", "asn = [15169]", "pass", "service = [\"tcp/443\"]");
+    assert_eq!(warned(&same).len(), 1);
 }
 
 #[test]

@@ -246,3 +246,55 @@ fn copies_are_for_their_owner_only_and_written_once() {
     refused(&gate.reload(), 78, &["octroi.toml:"]);
     kept(&gate, "Two");
 }
+
+#[test]
+fn a_stand_in_for_want_of_a_file_goes_by_itself_when_the_file_is_there_and_not_for_what_is_doubtful() {
+    let lab = Lab::new();
+    let mut gate = Gate::prepare(&lab, Setup::new(FILES));
+    let (country, list) = (gate.directory().join("country.csv"), gate.directory().join("listed.txt"));
+    let write = |path: &PathBuf, text: &str| {
+        fs::write(path.with_extension("new"), text).expect("a directory of ours");
+        fs::rename(path.with_extension("new"), path).expect("a directory of ours");
+    };
+    let china = "9.9.0.0,9.9.255.255,CN\n";
+    write(&country, china);
+    write(&list, "8.8.8.8\n");
+    gate.start_again();
+    kept(&gate, "listed.txt");
+    gate.kill();
+    fs::remove_file(&country).expect("a file of ours");
+    // The configured policy is another one than the last good one.
+    let more = format!(
+        "{FILES}[[rule]]\nname = \"third\"\nsource = {{ cidr = [\"1.0.1.1\"] }}\naction = \"drop\"\n"
+    );
+    gate.write(&more);
+    gate.start_again();
+    assert_eq!(arriving(&lab, &ALL), [CN]);
+    let fallback = |gate: &Gate<'_>| !gate.status()["fallback"].is_null();
+    assert!(fallback(&gate));
+
+    // Too much is missing: held, as at a reload.
+    write(&country, "9.9.0.0,9.9.255.255,DE\n");
+    wait::until("held", || gate.status()["held"] != serde_json::json!([]));
+    assert!(fallback(&gate));
+    assert_eq!(arriving(&lab, &ALL), [CN]);
+    // Nobody has said that what is in the configuration by now is to hold.
+    gate.write(BLOCK_US);
+    write(&country, &format!("{china}7.7.7.0,7.7.7.255,DE\n"));
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    assert!(fallback(&gate), "{}", gate.describe());
+    gate.write(&more);
+    write(&country, &format!("{china}7.7.7.0,7.7.8.255,DE\n"));
+    wait::until("the configured policy", || !fallback(&gate));
+    let status = gate.status();
+    assert_eq!((&status["generation"], &status["last_reload"]["result"]), (&2.into(), &"success".into()));
+    assert_eq!(status["held"], serde_json::json!([]), "{status}");
+    assert_eq!(gate.metrics().get("octroi_fallback", &[]), Some(0.0));
+    assert_eq!(arriving(&lab, &ALL), [""; 0]);
+    contains(&gate.log(), &["the configured policy can be loaded again, and runs"]);
+    kept(&gate, "third");
+    // From here on its files are followed as ever.
+    write(&list, "8.8.8.9\n");
+    wait::until("generation 3", || gate.status()["generation"] == 3);
+    assert_eq!(arriving(&lab, &ALL), [US]);
+}

@@ -33,10 +33,13 @@ pub(super) struct Files {
 const TOLD: usize = 3;
 
 impl Engine {
-    /// The files that the live generation was read from; none where `[geoip] follow` is off, nor while it waits for its
+    /// The files that the live generation was read from, or those that it runs for want of; none where `[geoip] follow` is off, nor while it waits for its
     /// confirmation: then nothing else changes the policy.
     pub(super) fn files(&self) -> Files {
         let live = self.live();
+        if let Some(wanted) = live.wanted_files() {
+            return wanted;
+        }
         let followed = live.config.geoip.follow && live.waiting.is_none();
         let read = if followed { live.originals.followed() } else { BTreeMap::new() };
         Files { generation: live.generation, read }
@@ -47,6 +50,9 @@ impl Engine {
     /// # Errors
     /// When one cannot be read, or has become invalid; nothing is booked then, since it may be about to change again.
     pub(super) fn follow_files(&self) -> Result<Followed, Failure> {
+        if let Some(tried) = self.try_wanted() {
+            return tried;
+        }
         let (config, text, running) = {
             let live = self.live();
             if live.waiting.is_some() {
@@ -93,7 +99,7 @@ impl Engine {
 
 impl Candidate {
     /// This one, unless it keeps out somebody who is logged in: nobody said that the policy is to change.
-    fn that_keeps_all_in(self) -> Result<Self, Failure> {
+    pub(super) fn that_keeps_all_in(self) -> Result<Self, Failure> {
         if self.locked_out.now.is_empty() {
             return Ok(self);
         }
@@ -149,7 +155,7 @@ impl Live {
     }
 
     /// Books a failure unless it is the one that was booked last.
-    fn failed_once(&mut self, failure: &Failure) {
+    pub(super) fn failed_once(&mut self, failure: &Failure) {
         if self.last_reload.error.as_deref() != Some(failure.to_string().as_str()) {
             self.failed(failure);
         }

@@ -10,6 +10,7 @@ use octroi_abi::Counter;
 use super::{
     book::Kept,
     confirm::Waiting,
+    fallback::Fallback,
     generation::{Generation, counted_so_far},
     good::Policies,
     leases::restore,
@@ -86,7 +87,7 @@ pub(super) struct Live {
     /// What it is kept as, to be loaded again, where it is.
     pub(super) kept: Option<Arc<Kept>>,
     /// Why the last good policy runs in place of the configured one, where it does.
-    pub(super) fallback: Option<String>,
+    pub(super) fallback: Option<Fallback>,
     /// What it goes back to unless somebody confirms it, where that is so.
     pub(super) waiting: Option<Waiting>,
 }
@@ -108,7 +109,7 @@ pub struct Candidate {
     /// See [`Live::kept`].
     pub(super) kept: Option<Arc<Kept>>,
     /// See [`Live::fallback`].
-    pub(super) fallback: Option<String>,
+    pub(super) fallback: Option<Fallback>,
 }
 
 impl Candidate {
@@ -199,7 +200,7 @@ impl Engine {
             held: Vec::new(),
             generation: 1,
             refused: false,
-            last_reload: candidate.fallback.as_deref().map_or_else(success, failure),
+            last_reload: candidate.fallback.as_ref().map_or_else(success, |one| failure(&one.reason)),
             last_success: time::now(),
             reloads: match candidate.fallback {
                 None => Reloads { success: 1, failure: 0 },
@@ -449,7 +450,7 @@ impl Live {
             last_success: self.last_success,
             reloads: self.reloads,
             pending_confirmation: self.waiting.as_ref().map(Waiting::status),
-            fallback: self.fallback.clone().map(|reason| FallbackStatus { reason }),
+            fallback: self.fallback.clone().map(|one| FallbackStatus { reason: one.reason }),
         }
     }
 }

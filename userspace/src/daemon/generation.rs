@@ -7,6 +7,7 @@ use octroi_abi::Counter;
 use super::{
     book::Kept,
     engine::Live,
+    fallback::Fallback,
     status::{DatabaseStatus, Tables},
 };
 use crate::{
@@ -36,7 +37,7 @@ pub(super) struct Generation {
     /// See [`Live::kept`].
     pub(super) kept: Option<Arc<Kept>>,
     /// See [`Live::fallback`].
-    pub(super) fallback: Option<String>,
+    pub(super) fallback: Option<Fallback>,
 }
 
 impl Live {

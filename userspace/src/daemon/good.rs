@@ -8,6 +8,7 @@ use std::{
 use super::{
     book::{Book, BookError, Instead, Kept, Pending, Shelf, Why, fingerprint_of},
     engine::{Candidate, Engine, Live},
+    fallback::Fallback,
     memory,
 };
 use crate::{
@@ -129,7 +130,7 @@ impl Opening {
             Some(candidate) => candidate,
             None => match (counting(path, &book, &[]), &book.good) {
                 (Err(Failure::Config(reason)), Some(good)) if control.fallback => {
-                    good.load_for_want(reason, &shelf, path)?
+                    good.load_for_want(Fallback::new(reason, path, &book), &shelf, path)?
                 }
                 (result, _) => result?,
             },
@@ -211,15 +212,16 @@ impl Kept {
     }
 
     /// Loads it in place of the configured policy.
-    fn load_for_want(&self, reason: String, shelf: &Shelf, path: &Path) -> Result<Candidate, Failure> {
+    fn load_for_want(&self, fallback: Fallback, shelf: &Shelf, path: &Path) -> Result<Candidate, Failure> {
+        let reason = &fallback.reason;
         match self.load(shelf, path, &[]) {
             Ok(mut candidate) => {
                 tracing::error!(
                     "{reason}\nthe configured policy cannot be loaded, and the last good one, kept at {}, runs in its place: mend \
-                     what is wrong, then run `octroi reload` ([control] fallback = false would have ended this start)",
+                     what is wrong, then run `octroi reload` (which octroi does by itself where databases or lists come back; [control] fallback = false would have ended this start)",
                     time::text(self.since)
                 );
-                candidate.fallback = Some(reason);
+                candidate.fallback = Some(fallback);
                 Ok(candidate)
             }
             Err(error) => Err(Failure::Config(format!(
@@ -290,7 +292,7 @@ impl Live {
     /// What a summary has to say of a policy that is not simply the configured one; else nothing.
     pub(super) fn about_policy(&self) -> String {
         let mut text = String::new();
-        if let Some(reason) = &self.fallback {
+        if let Some(Fallback { reason, .. }) = &self.fallback {
             let reason = reason.lines().next().unwrap_or_default();
             text +=
                 &format!("; THE LAST GOOD POLICY runs, since the configured one cannot be loaded: {reason}");

@@ -5,6 +5,7 @@ pub mod confirm;
 pub mod control;
 mod databases;
 pub mod engine;
+mod fallback;
 mod follow;
 mod generation;
 mod good;

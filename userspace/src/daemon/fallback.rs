@@ -1,0 +1,101 @@
+//! The last good policy in the place of the configured one, and the way back where a file was all that was wrong.
+
+use std::{collections::BTreeMap, path::Path, path::PathBuf, sync::Arc};
+
+use super::{
+    book::{Book, fingerprint_of},
+    databases::{Files, Followed},
+    engine::{Candidate, Engine, Live},
+    memory,
+};
+use crate::{
+    Failure,
+    config::{Config, read_text},
+    lint,
+    policy::Originals,
+    state::fingerprint,
+};
+
+/// Why the last good policy runs, and what would run otherwise.
+#[derive(Clone, Debug)]
+pub(super) struct Fallback {
+    pub(super) reason: String,
+    /// The configured policy, where its text is valid and it follows files: databases and lists are what was wrong.
+    wanted: Option<Wanted>,
+}
+
+/// A policy that is tried again when its files change.
+#[derive(Clone, Debug)]
+struct Wanted {
+    text: Arc<str>,
+    config: Arc<Config>,
+}
+
+impl Fallback {
+    /// Of a start whose configured policy, at `path`, could not be loaded for that reason.
+    pub(super) fn new(reason: String, path: &Path, book: &Book) -> Self {
+        // Where something else counts in the file's place, its text is in the book, and so are its files.
+        let text = book.instead.is_none().then(|| read_text(path).ok()).flatten();
+        let wanted = text.and_then(|text| {
+            let config = Config::parse(&text, path).ok().filter(|config| config.geoip.follow)?;
+            Some(Wanted { text: text.into(), config: Arc::new(config) })
+        });
+        Self { reason, wanted }
+    }
+}
+
+impl Wanted {
+    /// Its files. Which they were when they were read in vain, nobody knows: they are read once more.
+    fn files(&self) -> BTreeMap<PathBuf, Option<crate::geoip::Identity>> {
+        let geoip = &self.config.geoip;
+        let lists = self.config.rules.iter().flat_map(|rule| rule.source.list.iter().flatten());
+        let named = [&geoip.country, &geoip.asn, &geoip.anonymous].into_iter().flatten().chain(lists);
+        named.map(|path| (path.clone(), None)).collect()
+    }
+}
+
+impl Live {
+    /// The files of the configured policy, where they are why it does not run.
+    pub(super) fn wanted_files(&self) -> Option<Files> {
+        let wanted = self.fallback.as_ref()?.wanted.as_ref().filter(|_| self.waiting.is_none())?;
+        Some(Files { generation: self.generation, read: wanted.files() })
+    }
+}
+
+impl Engine {
+    /// Tries the configured policy once more, as a reload would, but only if it lets in whoever is logged in; `None` where files
+    /// are not why another one runs.
+    pub(super) fn try_wanted(&self) -> Option<Result<Followed, Failure>> {
+        let wanted = {
+            let live = self.live();
+            live.fallback.as_ref()?.wanted.clone().filter(|_| live.waiting.is_none())?
+        };
+        // A policy changes when somebody says so: what the file says by now waits for a reload.
+        if fingerprint_of(&self.path) != Some(fingerprint(wanted.text.as_bytes())) {
+            return Some(Ok(Followed::Same));
+        }
+        let try_it = || {
+            let Wanted { text, config } = wanted;
+            let originals = Originals::open(&config)?;
+            let candidate = Candidate::new(config, text, originals, &lint::logins(None))?;
+            self.take(candidate.that_keeps_all_in()?, false)
+        };
+        let result = try_it();
+        memory::give_back();
+        let mut live = self.live();
+        Some(match result {
+            Ok(warnings) => {
+                // Whoever asked for it in vain meanwhile asked for this.
+                live.refused = false;
+                tracing::warn!("the configured policy can be loaded again, and runs");
+                live.succeeded(&warnings);
+                Ok(Followed::Taken)
+            }
+            Err(held @ Failure::Held(_)) => {
+                live.failed_once(&held);
+                Ok(Followed::Held)
+            }
+            Err(failure) => Err(failure),
+        })
+    }
+}

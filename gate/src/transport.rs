@@ -4,7 +4,7 @@
 //! registers while the source's class is looked up, in every packet's way. Reading the headers again, which are in the
 //! cache by then, costs those who ask.
 
-use crate::packet::{Chain, Fragment, Frame, Packet, Source, protocol, walk};
+use crate::packet::{Chain, Fragment, Frame, Packet, Source, claimed_by_ipv4, protocol, walk};
 
 /// The part of a packet behind its IP headers, extension headers among them. Offsets are from the frame's start, in
 /// bytes.
@@ -72,7 +72,7 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, header: usize) -> Transport {
     let Some(fragment) = frame.be16(header + 6) else { return unknown(header) };
     let Some(time_and_protocol) = frame.be16(header + 8) else { return unknown(header) };
     let at = header + ((start >> 24) & 0xf) as usize * 4;
-    let claimed = header + (start & 0xffff) as usize;
+    let claimed = claimed_by_ipv4(frame, header, start);
     let number = (time_and_protocol & 0xff) as u8;
     found(frame, Upper::Known(number), Fragment::of_ipv4(fragment), at, claimed)
 }
@@ -198,6 +198,23 @@ mod tests {
         );
         let v6 = of(tcp(V6).vlan(7).extension(build::HOP_BY_HOP).payload(b"hello"));
         assert_eq!(v6, Transport { at: 18 + 48, end: 18 + 48 + 25, ..hello });
+    }
+
+    #[test]
+    fn a_length_of_0_goes_to_the_frame_s_end_however_far_that_is() {
+        for (addresses, at) in [(V4, 14 + 20), (V6, 14 + 40)] {
+            let big = tcp(addresses).payload(b"hello").claim_length(0).frame();
+            let big = build::padded(big, 200_000);
+            let expected = Transport {
+                upper: Upper::Known(6),
+                ports: Some(Ports { source: 1025, destination: 443 }),
+                fragment: Fragment::None,
+                at,
+                end: 200_000,
+                length: 200_000 - at,
+            };
+            assert_eq!(of(big), expected);
+        }
     }
 
     #[test]

@@ -117,7 +117,10 @@ fn ipv4(frame: &[u8], at: usize) -> Packet {
         return Packet::Malformed;
     }
     let header = usize::from(rest[0] & 15) * 4; // with its options
-    let total = usize::from(u16::from_be_bytes([rest[2], rest[3]]));
+    let total = match usize::from(u16::from_be_bytes([rest[2], rest[3]])) {
+        0 => rest.len(), // until the end of the frame
+        total => total,
+    };
     if header < 20 || total < header || rest.len() < header {
         return Packet::Malformed;
     }

@@ -231,7 +231,9 @@ fn an_ip_header_that_contradicts_itself_is_malformed() {
 }
 
 #[test]
-fn an_ipv6_payload_of_length_0_goes_to_the_end_of_the_frame() {
+fn an_ip_length_of_0_goes_to_the_end_of_the_frame() {
+    let open = shape(Network::V4(0, WHOLE, Claim::Length(0)), Carried::Tcp(443, 0x10));
+    assert_eq!(found(&open), (V4.into(), Protocol::Known(6), Some(443)));
     let open = shape(Network::V6(vec![], Claim::Length(0)), Carried::Tcp(443, 0x10));
     assert_eq!(found(&open), (V6.into(), Protocol::Known(6), Some(443)));
 }

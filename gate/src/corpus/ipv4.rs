@@ -3,7 +3,7 @@
 use std::vec;
 use std::vec::Vec;
 
-use super::build::{AUTHENTICATION, TCP, icmp, other, padded, tcp, udp};
+use super::build::{AUTHENTICATION, TCP, cut, icmp, other, padded, tcp, udp};
 use super::{Case, Expect, HOST4, PUBLIC4, case, ip, portless};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -132,7 +132,14 @@ fn lies() -> Vec<Case> {
         case("ipv4_header_longer_than_total_length", tcp4().claim_ihl(15), Expect::Malformed),
         case("ipv4_header_leaves_too_little", tcp4().claim_ihl(6), Expect::Malformed),
         case("ipv4_header_longer_than_frame", udp4().claim_ihl(15).claim_length(100), Expect::Malformed),
-        case("ipv4_total_length_0", tcp4().claim_length(0), Expect::Malformed),
+        case("ipv4_total_length_0", tcp4().claim_length(0), ip(PUBLIC4, 6, 443)),
+        case("ipv4_total_length_0_padded", padded(tcp4().claim_length(0), 60), ip(PUBLIC4, 6, 443)),
+        case("ipv4_total_length_0_udp_cut", cut(udp4().claim_length(0), 14 + 27), Expect::Malformed),
+        case(
+            "ipv4_total_length_0_options_cut",
+            cut(tcp4().ihl(15).claim_length(0), 14 + 59),
+            Expect::Malformed,
+        ),
         case("ipv4_total_length_19", tcp4().claim_length(19), Expect::Malformed),
         case("ipv4_total_length_20", tcp4().claim_length(20), Expect::Malformed),
         case("ipv4_total_length_24", tcp4().claim_length(24), Expect::Malformed),

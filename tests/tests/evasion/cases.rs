@@ -196,7 +196,9 @@ pub(crate) const CASES: &[Case] = cases! {
     header_beyond_the_packet, V4, "a header length beyond the packet's end", "malformed", "malformed",
         |aim| vec![aim.tcp().claim_ihl(15).frame()];
     total_length_without_tcp, V4, "a total length that ends within the TCP header", "malformed", "malformed",
-        |aim| [0, 19, 20, 22, 24, 39].map(|length| aim.tcp().claim_length(length).frame()).to_vec();
+        |aim| [19, 20, 22, 24, 39].map(|length| aim.tcp().claim_length(length).frame()).to_vec();
+    total_length_0, V4, "a total length of 0, as of a segment that Linux merged beyond 64 KiB", "dropped", "passes",
+        |aim| vec![aim.tcp().claim_length(0).frame()];
     total_length_before_the_end, V4, "a total length that ends before the frame does", "dropped", "passes",
         |aim| vec![aim.tcp().payload(&PAYLOAD).claim_length(40).frame()];
     total_length_beyond_the_end, V4, "a total length beyond the frame's end", "dropped", "passes",

@@ -229,4 +229,16 @@ mod tests {
         assert_eq!(fragment(tcp(V4).dont_fragment()), Fragment::None);
         assert_eq!(fragment(tcp(V4).fragment(0, true)), Fragment::First);
     }
+
+    #[test]
+    fn each_bit_of_an_offset_makes_a_later_fragment() {
+        for bit in 0..13 {
+            for addresses in [V4, V6] {
+                for more in [false, true] {
+                    let fragment = of(tcp(addresses).payload(&[0; 16]).fragment(1 << bit, more)).fragment;
+                    assert_eq!(fragment, Fragment::Later, "offset 1 << {bit}, {addresses:?}");
+                }
+            }
+        }
+    }
 }

@@ -68,7 +68,7 @@ pub fn judge<F: Frame + ?Sized, G: Generation>(frame: &F, generation: &G) -> Out
                 return choice.outcome(&generation.step(choice.step), family, packet.header);
             }
             let outcome = Outcome {
-                verdict: verdict(class.verdict),
+                verdict: of_class(class.verdict),
                 slot: class.slot + family,
                 mark: 0,
                 dscp: class.dscp,
@@ -97,6 +97,16 @@ pub const UNDEFINED: Class =
 #[inline(always)]
 const fn without_class(slot: u32, verdict: Verdict) -> Outcome {
     Outcome { verdict, slot, mark: 0, dscp: DSCP_KEEP, header: 0 }
+}
+
+/// A class without steps passes, drops or tags. To reject or to limit, a packet has to be asked: where a class says so by
+/// itself, the packet must not go back as it came.
+#[inline(always)]
+const fn of_class(number: u8) -> Verdict {
+    match verdict(number) {
+        Verdict::Reject | Verdict::Limit => Verdict::Drop,
+        other => other,
+    }
 }
 
 #[inline(always)]

@@ -78,6 +78,21 @@ fn without_a_lease_the_class_decides_as_ever() {
 }
 
 #[test]
+fn a_verdict_that_no_class_has_drops() {
+    for number in (0..=255).filter(|&number| number != STEPS) {
+        let expected = match number {
+            0 => Verdict::Pass,
+            2 => Verdict::Tag,
+            _ => Verdict::Drop,
+        };
+        for (frame, family) in frames() {
+            let outcome = policy(class(number, 20, 0)).judge(&frame);
+            assert_eq!((outcome.verdict, outcome.slot), (expected, 20 + family), "{number}");
+        }
+    }
+}
+
+#[test]
 fn leases_concern_ip_packets_alone() {
     for case in corpus().iter().filter(|case| !matches!(case.expect, Expect::Ip { .. })) {
         for policy in policies() {

@@ -147,6 +147,10 @@ fn jumbo_frames_are_answered_too() {
             }
         }
         assert_eq!(counted(&gate, "drop"), 0.0, "{mode}");
+        // Ethernet, IP and UDP headers, and all of the payload, in however many buffers it came.
+        let sent: usize = [42, 62].iter().map(|headers| 3 * headers + 500 + 3000 + 8900).sum();
+        let rejected = [("rule", "no"), ("verdict", "reject")];
+        assert_eq!(gate.metrics().sum("octroi_rule_bytes_total", &rejected), sent as f64, "{mode}");
     }
 }
 

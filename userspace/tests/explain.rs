@@ -172,10 +172,12 @@ fn what_is_no_service_and_no_time_is_wrong_usage_and_says_what_is() {
         ("--port", "sctp/443", "\"sctp\" is no protocol: tcp, udp, icmp or a number to 255"),
         ("--port", "icmp/8", "icmp has no ports; write icmp"),
         ("--port", "256", "is no protocol"),
-        ("--at", "2026-07-09", "write one as 2026-07-09T00:00:00Z"),
-        ("--at", "tomorrow", "write one as 2026-07-09T00:00:00Z"),
-        ("--at", "2026-07-09T00:00:00", "write one as 2026-07-09T00:00:00Z"),
+        ("--at", "2026-07-09", "has no time of day; write it as 2026-07-09T00:00:00Z"),
+        ("--at", "tomorrow", "not a time; write one as 2026-07-09T00:00:00Z"),
+        ("--at", "2026-07-09T00:00:00", "has no offset from UTC; write it as 2026-07-09T00:00:00Z"),
         ("--at", "1969-12-31T23:59:59Z", "before 1970"),
+        ("--at", "2996-01-01T00:00:00Z", "after 2554-07-21T23:34:33Z"),
+        ("--at", "9999-12-31T23:59:59Z", "after 2554-07-21T23:34:33Z"),
     ] {
         let output = explain(&[ADDRESS, option, value], "");
         let error = String::from_utf8_lossy(&output.stderr);

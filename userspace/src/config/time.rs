@@ -5,6 +5,7 @@ use toml::{de::DeValue, value::Datetime};
 
 use super::error::{Problems, quoted};
 use super::read::{At, Field};
+use crate::time::{self, LATEST, TimeError};
 
 /// See the fields of the same names in [`Rule`](super::Rule).
 #[derive(Debug, Default)]
@@ -102,17 +103,13 @@ pub(super) fn as_instant(value: &DeValue<'_>) -> String {
 
 /// Nanoseconds since the Unix epoch of a date-time with an offset.
 fn nanoseconds(typed: &Datetime) -> Result<u64, String> {
-    let time: Timestamp = typed.to_string().parse().map_err(|_| {
-        "is not in the calendar; expected a date-time such as 2026-07-09T00:00:00Z".to_owned()
-    })?;
-    u64::try_from(time.as_nanosecond()).map_err(|_| {
-        let side = if time < Timestamp::UNIX_EPOCH { "before 1970" } else { LATEST };
-        format!("is {side}, which the kernel's clock does not reach; expected a date-time such as 2026-07-09T00:00:00Z")
+    time::parse_ns(&typed.to_string()).map_err(|why| match why {
+        TimeError::TooEarly | TimeError::TooLate => {
+            format!("is {why}; expected a date-time such as 2026-07-09T00:00:00Z")
+        }
+        _ => "is not in the calendar; expected a date-time such as 2026-07-09T00:00:00Z".to_owned(),
     })
 }
-
-/// What lies beyond nanoseconds in 64 bits.
-const LATEST: &str = "after 2554-07-21T23:34:33Z";
 
 /// Nanoseconds of a duration; more than 0.
 fn duration(typed: &str) -> Result<u64, String> {

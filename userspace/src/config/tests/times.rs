@@ -96,6 +96,7 @@ fn an_instant_beyond_the_clock_is_refused() {
         ("1970-01-01T00:00:00+01:00", "before 1970"),
         ("2554-07-21T23:34:34Z", "after 2554-07-21T23:34:33Z"),
         ("9999-01-01T00:00:00Z", "after 2554-07-21T23:34:33Z"),
+        ("9999-12-31T23:59:59Z", "after 2554-07-21T23:34:33Z"),
     ] {
         for key in ["from", "until"] {
             let message = format!(

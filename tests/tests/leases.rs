@@ -137,6 +137,7 @@ fn a_ban_cuts_a_connection_at_once_and_its_removal_lets_it_go_on() {
         "abuse\u{1b}[2J, ticket 7",
     ]);
     banned.success();
+    assert!(gate.log().contains("(abuse\\u{1b}[2J, ticket 7)"), "{}", gate.log());
     assert!(!talks(&mut stream), "established, and cut");
     let list = gate.octroi(["lease", "list"]).success();
     assert!(list.starts_with("8.8.8.0/24"), "{list}");
@@ -244,7 +245,42 @@ fn packets_under_leases_are_counted_by_country_and_under_no_rule() {
 }
 
 #[test]
-fn a_broken_store_is_moved_aside_and_keeps_no_gate_from_closing() {
+fn a_bad_entry_takes_no_other_ban_with_it() {
+    let lab = Lab::new();
+    let mut gate = Gate::start(&lab, "");
+    add(&gate, CN[0], "drop", "1h").success();
+    add(&gate, US, "drop", "1h").success();
+    gate.kill();
+    let store = gate.state().join("leases.json");
+    let kept = fs::read_to_string(&store).expect("kept by the daemon");
+    let broken = kept.replace("8.8.8.8/32", "8.8.8.8/24");
+    fs::write(&store, &broken).expect("write into a directory of ours");
+    let what = "entry 2 (\"8.8.8.8/24\"): prefix \"8.8.8.8/24\" has bits set after its prefix length";
+    let list = gate.octroi(["lease", "list"]);
+    refused(&list, 1, &[what, "leases.json", "correct that while octroi is not running"]);
+    assert!(list.stdout.contains("1.0.1.1/32"), "{list}");
+
+    gate.start_again();
+    assert_eq!(arriving(&lab, &[CN[0], CN[1], US]), [CN[1], US], "one ban holds, one is bad");
+    let aside = gate.state().join("leases.json.broken");
+    assert_eq!(fs::read_to_string(&aside).expect("kept aside"), broken);
+    let log = gate.log();
+    for words in ["ERROR", what, "the other 1 leases do", "leases.json.broken", "lease add"] {
+        assert!(log.contains(words), "no {words:?} in\n{log}");
+    }
+    let status = gate.status();
+    assert_eq!(status["damaged_leases"]["file"], aside.display().to_string());
+    let status = gate.octroi(["status"]).success();
+    assert!(status.contains("BAD LEASES") && status.contains(what), "{status}");
+    fs::remove_file(&aside).expect("kept aside");
+    assert!(gate.status()["damaged_leases"].is_null(), "looked after");
+    gate.kill();
+    gate.start_again();
+    assert_eq!(listed(&gate), (true, pairs(&[("1.0.1.1/32", "drop")])), "nothing is bad any more");
+}
+
+#[test]
+fn a_broken_store_is_kept_aside_and_keeps_no_gate_from_closing() {
     let lab = Lab::new();
     let mut gate = Gate::prepare(&lab, Setup::new(BLOCK_CN));
     let store = gate.state().join("leases.json");
@@ -253,12 +289,10 @@ fn a_broken_store_is_moved_aside_and_keeps_no_gate_from_closing() {
     refused(&gate.octroi(["lease", "list"]), 1, &["leases.json", "line 2"]);
     gate.start_again();
     let log = gate.log();
-    for words in
-        ["ERROR", "leases.json: EOF", "line 2", "none of its leases holds", "leases.json.broken", "lease add"]
-    {
+    for words in ["ERROR", "leases.json: entry 1: cut short in line 2", "leases.json.broken", "lease add"] {
         assert!(log.contains(words), "no {words:?} in\n{log}");
     }
-    assert!(!store.exists() && gate.state().join("leases.json.broken").exists());
+    assert!(gate.state().join("leases.json.broken").exists());
     assert_eq!(arriving(&lab, &[CN[0], US]), [US]);
     add(&gate, CN[0], "pass", "1h").success();
     assert_eq!(arriving(&lab, &[CN[0], US]), [CN[0], US]);
@@ -322,6 +356,9 @@ fn what_is_no_prefix_no_action_and_no_time_is_wrong_usage() {
         refused(&add(&gate, prefix, action, ttl), 2, &[words]);
     }
     refused(&gate.octroi(["lease", "add", "1.0.1.1", "--action", "pass"]), 2, &["--ttl"]);
+    let long = "x".repeat(201);
+    let reason = ["lease", "add", "1.0.1.1", "--action", "pass", "--ttl", "1h", "--reason", &long];
+    refused(&gate.octroi(reason), 2, &["has 201 characters, and a reason 200 at most"]);
     refused(&gate.octroi(["lease"]), 2, &["Usage"]);
 }
 

@@ -19,6 +19,7 @@ pub mod log;
 pub mod metrics;
 pub mod policy;
 pub mod state;
+mod text;
 pub mod time;
 
 pub use failure::Failure;

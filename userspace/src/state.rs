@@ -86,6 +86,22 @@ pub fn require_writable(directory: &Path) -> io::Result<()> {
 /// # Errors
 /// When it stays where it is.
 pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let aside = beside(path);
+    fs::rename(path, &aside).map(|()| aside)
+}
+
+/// Keeps what is in a file under another name, too, which nothing that was kept before has; that name.
+///
+/// # Errors
+/// When that cannot be.
+pub fn keep_aside(path: &Path) -> io::Result<PathBuf> {
+    let aside = beside(path);
+    // Where the file system has no second names, a copy does.
+    fs::hard_link(path, &aside).or_else(|_| fs::copy(path, &aside).map(drop)).map(|()| aside)
+}
+
+/// `PATH.broken`, or the first free `PATH.broken-N`.
+fn beside(path: &Path) -> PathBuf {
     let name = |ending: String| {
         let mut name = path.as_os_str().to_owned();
         name.push(ending);
@@ -93,8 +109,7 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     };
     let numbered = (1..).map(|number| format!(".broken-{number}"));
     let mut names = std::iter::once(".broken".to_owned()).chain(numbered).map(name);
-    let aside = names.find(|name| !name.exists()).expect("some number is free");
-    fs::rename(path, &aside).map(|()| aside)
+    names.find(|name| name.symlink_metadata().is_err()).expect("some number is free")
 }
 
 /// A number that two files share only if they have the same bytes, or somebody meant them to: 64-bit FNV-1a, the same on

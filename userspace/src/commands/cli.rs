@@ -5,7 +5,7 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    lease::{Action, Prefix, Ttl},
+    lease::{Action, Prefix, Reason, Ttl},
     policy::walk::Purpose,
     time,
 };
@@ -252,9 +252,9 @@ pub struct AddLeaseArgs {
     /// For how long, such as 90s, 30m, 2h or 7d; at most 365d.
     #[arg(long)]
     pub ttl: Ttl,
-    /// Why, for people.
+    /// Why, for people: 200 characters at most.
     #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArg,

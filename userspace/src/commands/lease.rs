@@ -16,13 +16,15 @@ use crate::{
     config::Control,
     daemon::control::{AskError, Reply, Request},
     lease::{Lease, store::Store},
+    text::some,
     time,
 };
 
 /// Runs the command.
 ///
 /// # Errors
-/// When no daemon answers, or it cannot do what was asked; for `list` without a daemon: when the file cannot be read.
+/// When no daemon answers, or it cannot do what was asked; for `list` without a daemon: when the file, or
+/// something in it, cannot be read.
 pub fn run(command: &LeaseCommand) -> Result<(), Failure> {
     match command {
         LeaseCommand::Add(args) => add(args),
@@ -61,10 +63,13 @@ fn remove(args: &RemoveLeaseArgs) -> Result<(), Failure> {
 
 /// What `lease list --json` prints.
 #[derive(Serialize)]
-struct Listed {
+struct Listed<'a> {
     /// Whether a daemon runs; else these are the leases that are kept.
     daemon: bool,
     leases: Vec<Line>,
+    /// What is kept and cannot be read, a phrase each.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    bad: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -76,20 +81,38 @@ struct Line {
 }
 
 fn list(args: &ReadArgs) -> Result<(), Failure> {
+    let mut bad = Vec::new();
     let (leases, kept) = match running(&args.config)? {
         Some(leases) => (leases, None),
         None => {
             let Control { state, .. } = places(&args.config)?;
             let mut store = Store::new(&state);
-            let leases = store.read(time::now_ns()).map_err(anyhow::Error::from)?;
-            (leases.iter().cloned().collect(), Some(store))
+            let found = store.read(time::now_ns()).map_err(anyhow::Error::from)?;
+            bad = found.bad;
+            (found.leases.iter().cloned().collect(), Some(store))
         }
     };
     if args.json {
         let line = |lease: Lease| Line { seconds_left: left(&lease), lease };
         let leases = leases.into_iter().map(line).collect();
-        return Ok(print_json(&Listed { daemon: kept.is_none(), leases })?);
+        print_json(&Listed { daemon: kept.is_none(), leases, bad: &bad })?;
+    } else {
+        print(&text(&leases, kept.as_ref()));
     }
+    match kept {
+        Some(store) if !bad.is_empty() => Err(anyhow::anyhow!(
+            "in the leases in {}: {}; correct that while octroi is not running: else it starts with the others, and keeps \
+             the file as it is under another name",
+            store.path().display(),
+            some(&bad, 10)
+        )
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// The list for people.
+fn text(leases: &[Lease], kept: Option<&Store>) -> String {
     let mut text = String::new();
     if let Some(store) = kept {
         text += &format!("no daemon runs; what is kept in {}:\n", store.path().display());
@@ -97,15 +120,14 @@ fn list(args: &ReadArgs) -> Result<(), Failure> {
     if leases.is_empty() {
         text += "no leases\n";
     }
-    for lease in &leases {
+    for lease in leases {
         let left = SignedDuration::from_secs(left(lease).try_into().unwrap_or(i64::MAX));
         let reason = lease.reason.as_ref().map(|reason| format!("  # {}", shown(reason))).unwrap_or_default();
         let (prefix, word) = (lease.prefix.to_string(), word(lease));
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{prefix:<24} {word:<5} until {} ({left:#} left){reason}", end(lease));
     }
-    print(&text);
-    Ok(())
+    text
 }
 
 /// The running daemon's leases; `None`: none runs.

@@ -12,6 +12,8 @@ pub mod running;
 
 use std::io::{self, Write};
 
+pub(crate) use crate::text::shown;
+
 /// Prints to standard output. A reader that has gone (`| head`) ends the command quietly; output that is lost for any
 /// other reason ends it with 1.
 pub(crate) fn print(text: &str) {
@@ -30,15 +32,6 @@ pub(crate) fn note(text: &str) {
     let line: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     // Where standard error is gone, nobody is left to be told.
     let _ = writeln!(io::stderr(), "octroi: {}", line.join(" | "));
-}
-
-/// What somebody else wrote, safe for a terminal: control characters escaped, and not longer than a line.
-pub(crate) fn shown(text: &str) -> String {
-    const LONGEST: usize = 120;
-    let cut: String = text.chars().take(LONGEST).collect();
-    let end = if cut.len() < text.len() { "…" } else { "" };
-    let escaped = cut.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() });
-    escaped.collect::<String>() + end
 }
 
 /// Prints one JSON object on a line.

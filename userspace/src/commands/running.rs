@@ -16,7 +16,7 @@ use crate::{
     config::Control,
     daemon::{
         control::{AskError, Reply, Request, ask},
-        status::{RuleStatus, Status},
+        status::{DamagedLeases, RuleStatus, Status},
     },
     dataplane::{
         Removed,
@@ -24,6 +24,7 @@ use crate::{
         links_in_kernel, remove_pins,
     },
     lint,
+    text::some,
 };
 
 /// `octroi status`.
@@ -234,6 +235,10 @@ fn text(status: &Status) -> String {
         line("rule", format!("{:<24} {:<5} {:<8} {counts}{note}", rule.name, rule.action, rule.stage));
     }
     line("leases", status.leases.to_string());
+    if let Some(DamagedLeases { file, bad }) = &status.damaged_leases {
+        let bad = some(bad, 5);
+        line("BAD LEASES", format!("do not hold: {bad}; they are in {file}: add them again, and remove it"));
+    }
     for database in &status.databases {
         let days = (crate::time::now() - database.built_seconds) / 86_400;
         line(

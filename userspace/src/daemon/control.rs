@@ -27,7 +27,7 @@ use super::{
 use crate::{
     Failure,
     config::Control,
-    lease::{Action, Lease, Prefix, Ttl},
+    lease::{Action, Lease, Prefix, Reason, Ttl},
     lint::Login,
     policy::{
         explain::{Brief, Explanation},
@@ -73,7 +73,7 @@ pub enum Request {
         /// How long it holds.
         ttl: Ttl,
         /// Why, for people.
-        reason: Option<String>,
+        reason: Option<Reason>,
     },
     /// `octroi lease remove`.
     RemoveLease {

@@ -13,7 +13,7 @@ use super::{
     fallback::Fallback,
     generation::{Generation, counted_so_far},
     good::Policies,
-    leases::restore,
+    leases::{Damage, restore},
     memory,
     status::{
         self, DatabaseStatus, FallbackStatus, HeldDatabase, LastReload, Reloads, RuleStatus, Status, Tables,
@@ -67,6 +67,8 @@ pub(super) struct Live {
     pub(super) dataplane: Dataplane,
     /// Those that are in the kernel.
     pub(super) leases: Leases,
+    /// What of those that are kept is not among them.
+    damage: Option<Damage>,
     pub(super) slots: Slots,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) classes: usize,
@@ -181,7 +183,7 @@ impl Engine {
             .map_err(Failure::config)?;
         let mut dataplane = Dataplane::load(pins, &candidate.compilation.compiled, options)?;
         dataplane.keep_meaning(&slots.keep(candidate.compilation.outcomes.iter().chain(&running)));
-        let (store, leases) = restore(&candidate.config.control.state, &mut dataplane);
+        let (store, leases, damage) = restore(&candidate.config.control.state, &mut dataplane);
         let path = candidate.config.path.clone();
         let config = candidate.config;
         let mut live = Live {
@@ -191,6 +193,7 @@ impl Engine {
             originals: Arc::new(candidate.originals),
             dataplane,
             leases,
+            damage,
             slots,
             outcomes: candidate.compilation.outcomes,
             classes: candidate.compilation.compiled.classes.len(),
@@ -442,6 +445,7 @@ impl Live {
             awaited: self.awaited(),
             rules: rules.collect(),
             leases: self.leases.len(),
+            damaged_leases: self.damage.as_ref().and_then(Damage::status),
             tables: self.tables,
             classes: self.classes,
             databases: self.databases.clone(),

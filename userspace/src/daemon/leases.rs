@@ -1,41 +1,81 @@
 //! Leases of the running gate: added and removed in the kernel and on disk, or in neither; ended.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{MutexGuard, PoisonError},
     time::Duration,
 };
 
-use super::engine::{Engine, Live};
+use super::{
+    engine::{Engine, Live},
+    status::DamagedLeases,
+};
 use crate::{
     Failure,
     dataplane::{Dataplane, DataplaneError},
     lease::{
-        Action, Lease, Leases, Prefix, Ttl,
-        store::{Store, StoreError},
+        Action, Lease, Leases, Prefix, Reason, Ttl,
+        store::{Found, Store, StoreError},
     },
+    text::some,
     time,
 };
 
+/// What a start could not take of the leases that are kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Damage {
+    /// The file in which they are now.
+    file: PathBuf,
+    /// What is wrong with it, a phrase each.
+    bad: Vec<String>,
+}
+
+impl Damage {
+    /// What `octroi status` says, until somebody has looked after it: as long as the file is there.
+    pub(super) fn status(&self) -> Option<DamagedLeases> {
+        let Self { file, bad } = self;
+        let there = file.symlink_metadata().is_ok();
+        there.then(|| DamagedLeases { file: file.display().to_string(), bad: bad.clone() })
+    }
+}
+
+/// So many complaints go into one line of the log.
+const TOLD: usize = 10;
+
 /// Reads what is kept in that directory and puts it into the kernel, before anything is attached. What cannot be read keeps
-/// nobody from closing the gate: the log says so.
-pub(super) fn restore(directory: &Path, dataplane: &mut Dataplane) -> (Store, Leases) {
+/// nobody from closing the gate, nor other leases from holding: the log says so.
+pub(super) fn restore(directory: &Path, dataplane: &mut Dataplane) -> (Store, Leases, Option<Damage>) {
     let mut store = Store::new(directory);
-    let leases = store.read(time::now_ns()).unwrap_or_else(|error| {
-        let next = match &error {
-            StoreError::Broken { .. } => match store.set_aside() {
-                Ok(aside) => format!(
-                    "it is {} now: correct it and move it back while octroi is stopped, or add its leases again with `octroi \
-                     lease add`",
-                    aside.display()
+    let path = store.path().display().to_string();
+    let (leases, damage) = match store.read(time::now_ns()) {
+        Ok(Found { leases, bad }) if bad.is_empty() => (leases, None),
+        Ok(Found { leases, bad }) => {
+            let what = format!("in the leases in {path}: {}", some(&bad, TOLD));
+            let rest = leases.len();
+            let (file, next) = match store.set_aside(&leases) {
+                Ok(aside) => {
+                    let next = format!("the file as it was is {}", aside.display());
+                    (aside, next)
+                }
+                Err(error) => (
+                    store.path().to_owned(),
+                    format!("{error}; the next change to a lease replaces the file"),
                 ),
-                Err(error) => format!("and it stays there ({error}): the next change to a lease replaces it"),
-            },
-            _ => "octroi changes no lease until it can be read, and then asks for a restart".to_owned(),
-        };
-        tracing::error!("{error}; none of its leases holds; {next}");
-        Leases::default()
-    });
+            };
+            tracing::error!(
+                "{what}; what that is about does not hold, and the other {rest} leases do; {next}: add again what is missing with \
+                 `octroi lease add`, and remove that file"
+            );
+            (leases, Some(Damage { file, bad }))
+        }
+        Err(error) => {
+            tracing::error!(
+                "{error}; none of its leases holds, and octroi changes none until it can be read, and then asks for a restart"
+            );
+            let bad = vec![format!("none of its leases holds: {error}")];
+            (Leases::default(), Some(Damage { file: store.path().to_owned(), bad }))
+        }
+    };
     for lease in leases.iter() {
         // It stays on the list, and in the file: the next start tries again.
         if let Err(error) = put(dataplane, lease.prefix, Some(lease)) {
@@ -43,9 +83,9 @@ pub(super) fn restore(directory: &Path, dataplane: &mut Dataplane) -> (Store, Le
         }
     }
     if !leases.is_empty() {
-        tracing::info!("{} leases of {}", leases.len(), store.path().display());
+        tracing::info!("{} leases of {path}", leases.len());
     }
-    (store, leases)
+    (store, leases, damage)
 }
 
 /// Makes a prefix have that lease in the kernel, or none.
@@ -66,11 +106,12 @@ impl Engine {
         prefix: Prefix,
         action: Action,
         ttl: Ttl,
-        reason: Option<String>,
+        reason: Option<Reason>,
     ) -> Result<(Lease, Option<Lease>), Failure> {
         let store = self.store();
         let since = time::now_ns();
-        let lease = Lease { prefix, action, since, until: since.saturating_add(ttl.nanoseconds()), reason };
+        let (until, reason) = (since.saturating_add(ttl.nanoseconds()), reason.map(String::from));
+        let lease = Lease { prefix, action, since, until, reason };
         let replaced = self.change(&store, prefix, Some(&lease))?.filter(|old| !old.is_over(since));
         tracing::info!(action = lease.action.verdict().as_str(), "added {}", lease.describe());
         Ok((lease, replaced))

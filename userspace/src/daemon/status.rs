@@ -22,6 +22,9 @@ pub struct Status {
     pub rules: Vec<RuleStatus>,
     /// How many leases there are.
     pub leases: usize,
+    /// What a start could not take of the leases that are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged_leases: Option<DamagedLeases>,
     /// Networks and bytes of the live tables.
     pub tables: Tables,
     /// How many classes the policy tells apart.
@@ -56,6 +59,15 @@ pub struct PendingStatus {
     /// The same, in Unix seconds; for metrics.
     #[serde(skip)]
     pub until_seconds: i64,
+}
+
+/// Leases that are kept and do not hold, because they cannot be read.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+pub struct DamagedLeases {
+    /// The file that they are in.
+    pub file: String,
+    /// What is wrong with it: which entry, and what about it, a phrase each.
+    pub bad: Vec<String>,
 }
 
 /// The last good policy runs in place of the configured one.

@@ -3,7 +3,9 @@
 //! The kernel ends them ([`octroi_gate::lease`]); here is what they are, which of them covers an address, and where they are
 //! kept ([`store`]).
 
+mod kept;
 mod prefix;
+mod reason;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -15,8 +17,8 @@ use clap::ValueEnum;
 use octroi_abi::Verdict;
 use serde::{Deserialize, Serialize};
 
-pub use self::{prefix::Prefix, ttl::Ttl};
-use crate::time;
+pub use self::{prefix::Prefix, reason::Reason, ttl::Ttl};
+use crate::{text::shown, time};
 
 /// What a lease says.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize, Debug)]
@@ -64,10 +66,10 @@ impl Lease {
         self.until <= at
     }
 
-    /// Its prefix and end, and why it is there: what decided, in words.
+    /// Its prefix and end, and why it is there: what decided, in words. Safe for a terminal and a log.
     #[must_use]
     pub fn describe(&self) -> String {
-        let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let reason = self.reason.as_ref().map(|reason| format!(" ({})", shown(reason))).unwrap_or_default();
         format!("lease {} until {}{reason}", self.prefix, time::text_ns(self.until))
     }
 }

@@ -5,8 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+pub use super::kept::Found;
 use super::{Lease, Leases};
 use crate::state;
 
@@ -14,20 +15,12 @@ use crate::state;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file cannot be read.
-    #[error("read the leases in {}: {error}", path.display())]
+    #[error("read the leases in {}: {error}; {}", path.display(), advice(error))]
     Read {
         /// The file.
         path: PathBuf,
         /// Why not.
         error: io::Error,
-    },
-    /// The file is there, and says something else.
-    #[error("read the leases in {}: {error}", path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and in which line.
-        error: serde_json::Error,
     },
     /// The file could not be read, so that a change would lose what is in it.
     #[error(
@@ -53,11 +46,21 @@ pub enum StoreError {
     },
 }
 
+/// What to do about a file that cannot be read.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "read it as root or as the user that octroi runs as, whose it has to be (chown)"
+        }
+        io::ErrorKind::IsADirectory => "move the directory away, or name another place with [control] state",
+        _ => "look at the disk and at what [control] state names",
+    }
+}
+
 /// The file's contents.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kept<L> {
-    leases: L,
+#[derive(Serialize)]
+struct Kept<'a> {
+    leases: Vec<&'a Lease>,
 }
 
 /// The file in the directory for state.
@@ -81,31 +84,39 @@ impl Store {
         &self.path
     }
 
-    /// The leases in the file that are not over at `now`, in nanoseconds since the Unix epoch; none where there is no file.
+    /// The leases in the file that are not over at `now`, in nanoseconds since the Unix epoch, and what in it is none; nothing
+    /// where there is no file.
     ///
     /// # Errors
-    /// When the file cannot be read, which [`prepare`](Self::prepare) then refuses to replace, or is broken.
-    pub fn read(&mut self, now: u64) -> Result<Leases, StoreError> {
-        let text = match fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Leases::default()),
+    /// When the file cannot be read, which [`prepare`](Self::prepare) then refuses to replace.
+    pub fn read(&mut self, now: u64) -> Result<Found, StoreError> {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::default()),
             Err(error) => {
                 self.unread = true;
                 return Err(StoreError::Read { path: self.path.clone(), error });
             }
         };
-        let kept: Kept<Vec<Lease>> = serde_json::from_slice(&text)
-            .map_err(|error| StoreError::Broken { path: self.path.clone(), error })?;
-        Ok(kept.leases.into_iter().filter(|lease| !lease.is_over(now)).collect())
+        let mut found = Found::read(&bytes);
+        for over in found.leases.over(now) {
+            found.leases.remove(over);
+        }
+        Ok(found)
     }
 
-    /// Moves the file out of the way, so that the next change does not overwrite it; where it is then: nothing that was moved
-    /// there before is overwritten either.
+    /// Keeps the file as it is under another name, for somebody to correct, and puts those leases in its place; the other
+    /// name: nothing that was kept there before is overwritten.
     ///
     /// # Errors
-    /// When it stays where it is.
-    pub fn set_aside(&self) -> io::Result<PathBuf> {
-        state::set_aside(&self.path)
+    /// When it stays as it is.
+    pub fn set_aside(&self, leases: &Leases) -> Result<PathBuf, StoreError> {
+        // First what holds, so that there is no moment without: the file goes under its new name when all else is on disk.
+        let prepared = self.prepare(leases)?;
+        let aside = state::keep_aside(&self.path)
+            .map_err(|error| StoreError::Write { path: self.path.clone(), error })?;
+        prepared.commit()?;
+        Ok(aside)
     }
 
     /// Writes these leases to disk, beside the file that holds until [`Prepared::commit`].
@@ -117,7 +128,7 @@ impl Store {
             return Err(StoreError::Unread { path: self.path.clone() });
         }
         let write = || {
-            let mut text = serde_json::to_vec_pretty(&Kept { leases: leases.iter().collect::<Vec<_>>() })?;
+            let mut text = serde_json::to_vec_pretty(&Kept { leases: leases.iter().collect() })?;
             text.push(b'\n');
             state::Prepared::new(&self.path, &text)
         };

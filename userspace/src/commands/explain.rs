@@ -8,14 +8,14 @@ use std::{
 };
 
 use super::{
-    cli::{Addresses, ConfigArg, ExplainArgs},
+    cli::{Addresses, ExplainArgs},
     print, print_json,
-    running::{request, unexpected},
+    running::{ask_at, places, unexpected},
     shown,
 };
 use crate::{
     Failure,
-    config::Config,
+    config::{Config, Control},
     daemon::control::{Reply, Request},
     geoip::Kind,
     policy::{
@@ -35,7 +35,7 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let question = Question { service: args.port, at: args.at.unwrap_or_else(time::now_ns) };
     if args.live {
         // Of the file, only where the socket is: it may hold another policy by now, or none.
-        return answer(&Daemon(&args.read.config, question), args);
+        return answer(&Daemon(places(&args.read.config)?, question), args);
     }
     let config = Config::load(&args.read.config.config)?;
     let databases = Databases::open(&config)?;
@@ -59,19 +59,25 @@ impl Source for Explainer<'_> {
     }
 }
 
-/// The daemon that runs with this configuration.
-struct Daemon<'a>(&'a ConfigArg, Question);
+/// The daemon in those places.
+struct Daemon(Control, Question);
 
-impl Source for Daemon<'_> {
+impl Daemon {
+    fn ask(&self, request: Request) -> Result<Reply, Failure> {
+        Ok(ask_at(&self.0, request)?.map_err(anyhow::Error::from)?)
+    }
+}
+
+impl Source for Daemon {
     fn explanations(&self, addresses: &[IpAddr]) -> Result<Vec<Explanation>, Failure> {
-        match request(self.0, Request::Explain { addresses: addresses.to_vec(), question: self.1 })? {
+        match self.ask(Request::Explain { addresses: addresses.to_vec(), question: self.1 })? {
             Reply::Explained { explanations } => Ok(explanations),
             other => Err(unexpected(other)),
         }
     }
 
     fn briefs(&self, addresses: &[IpAddr]) -> Result<Vec<Brief>, Failure> {
-        match request(self.0, Request::ExplainBriefly { addresses: addresses.to_vec(), question: self.1 })? {
+        match self.ask(Request::ExplainBriefly { addresses: addresses.to_vec(), question: self.1 })? {
             Reply::ExplainedBriefly { briefs } => Ok(briefs),
             other => Err(unexpected(other)),
         }

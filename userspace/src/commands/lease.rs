@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::{
-    cli::{AddLeaseArgs, ConfigArg, LeaseCommand, ReadArgs, RemoveLeaseArgs},
+    cli::{AddLeaseArgs, LeaseCommand, ReadArgs, RemoveLeaseArgs},
     print, print_json,
-    running::{ask_daemon, places, request, unexpected},
+    running::{ask_at, places, request, unexpected},
     shown,
 };
 use crate::{
@@ -82,11 +82,11 @@ struct Line {
 
 fn list(args: &ReadArgs) -> Result<(), Failure> {
     let mut bad = Vec::new();
-    let (leases, kept) = match running(&args.config)? {
+    let control = places(&args.config)?;
+    let (leases, kept) = match running(&control)? {
         Some(leases) => (leases, None),
         None => {
-            let Control { state, .. } = places(&args.config)?;
-            let mut store = Store::new(&state);
+            let mut store = Store::new(&control.state);
             let found = store.read(time::now_ns()).map_err(anyhow::Error::from)?;
             bad = found.bad;
             (found.leases.iter().cloned().collect(), Some(store))
@@ -131,8 +131,8 @@ fn text(leases: &[Lease], kept: Option<&Store>) -> String {
 }
 
 /// The running daemon's leases; `None`: none runs.
-fn running(config: &ConfigArg) -> Result<Option<Vec<Lease>>, Failure> {
-    match ask_daemon(config, Request::Leases)? {
+fn running(control: &Control) -> Result<Option<Vec<Lease>>, Failure> {
+    match ask_at(control, Request::Leases)? {
         Ok(Reply::Leases { leases }) => Ok(Some(leases)),
         Ok(other) => Err(unexpected(other)),
         // A socket that is not there, or that nobody listens at; another that this user may not ask is one.

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     cli::{ConfigArg, DEFAULT_CONFIG, DetachArgs, ReadArgs, ReloadArgs},
-    print, print_json, shown,
+    note, print, print_json, shown,
 };
 use crate::{
     Failure,
@@ -147,29 +147,47 @@ fn describe_namespace(number: u64, programs: usize) -> String {
 }
 
 /// Where the daemon is that runs with this configuration. Without a file, the usual places.
-pub(super) fn places(config: &ConfigArg) -> anyhow::Result<Control> {
+///
+/// # Errors
+/// [`Failure::Config`] when the file does not tell.
+pub(super) fn places(config: &ConfigArg) -> Result<Control, Failure> {
     let path = &config.config;
     match Control::despite_errors(path) {
-        Ok(control) => Ok(control),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && path.as_os_str() == DEFAULT_CONFIG => {
-            Ok(Control::default())
+        Ok((control, None)) => Ok(control),
+        // A broken file must not keep the operator from the running daemon, which tells what is wrong with it.
+        Ok((control, Some(errors))) => {
+            let first = errors.problems().first().map(|problem| match problem.line() {
+                Some(line) => format!("{}:{line}: {}", path.display(), problem.message()),
+                None => format!("{}: {}", path.display(), problem.message()),
+            });
+            note(&format!(
+                "warning: {}; `octroi check` says all that is wrong with it; its [control] counts nevertheless",
+                first.unwrap_or_default()
+            ));
+            Ok(control)
         }
-        Err(error) => Err(anyhow::anyhow!(
-            "read {}: {error}; it says which daemon and which pins are meant",
-            path.display()
-        )),
+        Err(_) if is_missing(path) && path.as_os_str() == DEFAULT_CONFIG => Ok(Control::default()),
+        Err(errors) => Err(Failure::config(format!(
+            "{errors}\noctroi: nothing was done: [control] in that file says which daemon and which pins are meant"
+        ))),
     }
 }
 
-pub(super) fn request(config: &ConfigArg, request: Request) -> Result<Reply, Failure> {
-    Ok(ask_daemon(config, request)?.map_err(anyhow::Error::from)?)
+fn is_missing(path: &Path) -> bool {
+    matches!(path.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
-/// The daemon's answer, or why there was none.
-pub(super) fn ask_daemon(config: &ConfigArg, request: Request) -> anyhow::Result<Result<Reply, AskError>> {
-    // A broken file must not keep the operator from the running daemon, which tells what is wrong with it.
-    let Control { socket, .. } = places(config)?;
-    Ok(runtime()?.block_on(ask(&socket, request)))
+/// The daemon's answer.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn request(config: &ConfigArg, request: Request) -> Result<Reply, Failure> {
+    Ok(ask_at(&places(config)?, request)?.map_err(anyhow::Error::from)?)
+}
+
+/// The answer of the daemon in those places, or why there was none.
+pub(super) fn ask_at(control: &Control, request: Request) -> anyhow::Result<Result<Reply, AskError>> {
+    Ok(runtime()?.block_on(ask(&control.socket, request)))
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -140,7 +140,8 @@ fn metrics(listen: &Field<String>, problems: &mut Problems<'_>) -> Option<Socket
     address
 }
 
-fn control(raw: &RawControl, problems: &mut Problems<'_>) -> Control {
+/// What holds of `[control]`; reports what is wrong with it.
+pub(super) fn control(raw: &RawControl, problems: &mut Problems<'_>) -> Control {
     // sun_path has 108 bytes, with the final zero.
     const LONGEST_SOCKET: usize = 107;
     let standard = Control::default();

@@ -3,6 +3,7 @@
 
 mod action;
 mod check;
+mod control;
 mod dscp;
 mod error;
 mod interface;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use action::Action;
+pub use control::{Control, OnStop};
 pub use error::{ConfigErrors, Problem};
 pub use interface::{InterfacePattern, PatternError};
 pub use key::{Key, reference};
@@ -153,33 +155,6 @@ pub fn read_text(path: &Path) -> Result<String, ConfigErrors> {
     })
 }
 
-/// `[control]`; all paths are absolute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Control {
-    /// The socket that commands talk to the daemon through; at most 107 bytes.
-    pub socket: PathBuf,
-    /// The directory on a bpffs for what outlives the daemon.
-    pub pins: PathBuf,
-    /// The directory for what outlives a restart of the machine: leases, the last good policy, one that waits for its
-    /// confirmation.
-    pub state: PathBuf,
-    /// Whether a start whose policy cannot be loaded uses the last good one.
-    pub fallback: bool,
-    /// What becomes of the gate when the daemon is told to end.
-    pub on_stop: OnStop,
-    /// The group whose members may ask the daemon what changes nothing.
-    pub group: Option<String>,
-}
-
-/// What becomes of the gate when the daemon is told to end, by SIGTERM or SIGINT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnStop {
-    /// It goes on filtering until `octroi detach`, or until another daemon takes it over.
-    Keep,
-    /// It is detached from every interface.
-    Detach,
-}
-
 impl Config {
     /// Whether the interface of that name is to be filtered.
     #[must_use]
@@ -227,57 +202,6 @@ impl Default for GeoIp {
 impl Default for Defaults {
     fn default() -> Self {
         Self { default: DefaultVerdict::Pass, local: Local::Pass, malformed: Malformed::Drop }
-    }
-}
-
-impl Control {
-    /// What the file says of the running daemon's places, whatever else may be wrong with it; what it does not say is
-    /// the default. For commands that have to reach a running daemon past a configuration that is broken by now.
-    ///
-    /// # Errors
-    /// When the file cannot be read at all: nobody knows then which daemon is meant.
-    pub fn despite_errors(path: &Path) -> io::Result<Self> {
-        let mut control = Self::default();
-        let bytes = std::fs::read(path)?;
-        let mut inside = false;
-        // Line by line, since the file as a whole may be no TOML.
-        for line in String::from_utf8_lossy(&bytes).lines().map(str::trim) {
-            if line.starts_with('[') {
-                inside = line.split('#').next().is_some_and(|header| header.trim() == "[control]");
-            }
-            let entry: toml::Table =
-                if inside { line.parse().unwrap_or_default() } else { toml::Table::new() };
-            let place = |key: &str| {
-                let place = PathBuf::from(entry.get(key)?.as_str()?);
-                place.is_absolute().then_some(place)
-            };
-            if let Some(socket) = place("socket") {
-                control.socket = socket;
-            }
-            if let Some(pins) = place("pins") {
-                control.pins = pins;
-            }
-            if let Some(state) = place("state") {
-                control.state = state;
-            }
-            if let Some(fallback) = entry.get("fallback").and_then(toml::Value::as_bool) {
-                control.fallback = fallback;
-            }
-        }
-        Ok(control)
-    }
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Self {
-            socket: "/run/octroi/octroi.sock".into(),
-            pins: "/sys/fs/bpf/octroi".into(),
-            state: "/var/lib/octroi".into(),
-            fallback: true,
-            on_stop: OnStop::Keep,
-            group: None,
-        }
     }
 }
 

@@ -112,14 +112,7 @@ impl RawConfig {
                 malformed: policy.string("malformed", problems),
             },
             listen: metrics.string("listen", problems),
-            control: RawControl {
-                socket: control.string("socket", problems),
-                pins: control.string("pins", problems),
-                state: control.string("state", problems),
-                fallback: control.boolean("fallback", problems),
-                on_stop: control.string("on_stop", problems),
-                group: control.string("group", problems),
-            },
+            control: RawControl::read(&control, problems),
             rules: (1..)
                 .zip(rules)
                 .map(|(number, rule)| At {
@@ -127,6 +120,20 @@ impl RawConfig {
                     span: rule.span,
                 })
                 .collect(),
+        }
+    }
+}
+
+impl RawControl {
+    /// Reads the table; reports wrong types.
+    pub(super) fn read(control: &Table<'_, '_>, problems: &mut Problems<'_>) -> Self {
+        Self {
+            socket: control.string("socket", problems),
+            pins: control.string("pins", problems),
+            state: control.string("state", problems),
+            fallback: control.boolean("fallback", problems),
+            on_stop: control.string("on_stop", problems),
+            group: control.string("group", problems),
         }
     }
 }

@@ -92,7 +92,8 @@ impl Opening {
     /// When there is no policy that can be loaded.
     pub(super) fn new(path: &Path) -> Result<Self, Failure> {
         // What cannot be read says nothing of places; what is in the usual ones counts only if it is of this file.
-        let control = Control::despite_errors(path).unwrap_or_default();
+        let known = Control::despite_errors(path);
+        let control = known.map_or_else(|_| Control::in_pieces(path), |(control, _)| control);
         let shelf = Shelf::new(&control.state);
         let mut book = shelf.read();
         if let Some(other) = book.of_another(path) {

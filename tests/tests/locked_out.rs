@@ -1,4 +1,4 @@
-//! A change of policy that would lock out whoever is logged in by ssh: refused by `apply`, told by `reload`.
+//! A change of policy that would lock out whoever is logged in by ssh: refused by `apply` and `lease add`, told by `reload`.
 
 use std::{
     fs,
@@ -175,4 +175,30 @@ fn whoever_asks_is_not_locked_out_wherever_ssh_listens() {
     // To any other port they are customers.
     apply(&gate, BLOCK_US, CONSOLE, &[]).success();
     assert!(talks(&mut stream), "a connection that exists goes on");
+}
+
+#[test]
+fn a_ban_of_whoever_is_logged_in_is_refused_unless_somebody_insists() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, "");
+    let ban = |prefix: &str, session: &str, more: &[&str]| {
+        let words = ["lease", "add", prefix, "--action", "drop", "--ttl", "1h"];
+        let mut command = gate.command(words.iter().chain(more));
+        command.env("SSH_CONNECTION", session).env_remove("SSH_CLIENT");
+        command::run(command, command::SHORT)
+    };
+    let own = "8.8.8.8 40000 192.168.1.1 2222";
+    let refusal = "lease add 8.8.0.0/16: refused, since it would cut off whoever is logged in by ssh (port 2222) from 8.8.8.8";
+    refused(&ban("8.8.0.0/16", own, &[]), &[refusal, "--force", "octroi lease add 8.8.8.8 --action pass"]);
+    let mut stream = session(&lab, 22);
+    refused(&ban("8.8.8.0/24", CONSOLE, &[]), &["lease add 8.8.8.0/24: refused", "(port 22) from 8.8.8.8"]);
+    assert_eq!(gate.status()["leases"], 0);
+    ban("9.9.9.0/24", own, &[]).success();
+    // What it says to do, helps.
+    gate.octroi(["lease", "add", "8.8.8.8", "--action", "pass", "--ttl", "2h"]).success();
+    ban("8.8.8.0/24", own, &[]).success();
+    assert!(talks(&mut stream));
+    ban("8.8.8.8", CONSOLE, &["--force"]).success();
+    stream.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket of ours");
+    assert!(!talks(&mut stream), "cut off");
 }

@@ -30,7 +30,10 @@ fn where_a_broken_configuration_does_not_tell_the_places_nothing_is_done() {
     let config = folder.path().join("octroi.toml");
     for (text, words) in [
         (Some("[control]\nsocket = /run/other.sock\n"), "octroi.toml:2:"),
-        (Some("interfaces = [\"a\"]\n[control]\nsokcet = \"/run/other.sock\"\n"), "octroi.toml:3:1: unknown key"),
+        (
+            Some("interfaces = [\"a\"]\n[control]\nsokcet = \"/run/other.sock\"\n"),
+            "octroi.toml:3:1: unknown key",
+        ),
         (None, "no such file; create it, or name another with -c FILE"),
     ] {
         match text {

@@ -255,6 +255,9 @@ pub struct AddLeaseArgs {
     /// Why, for people: 200 characters at most.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<Reason>,
+    /// Also where it would cut off somebody who is logged in by ssh.
+    #[arg(long)]
+    pub force: bool,
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArg,

@@ -14,8 +14,12 @@ use super::{
 use crate::{
     Failure,
     config::Control,
-    daemon::control::{AskError, Reply, Request},
+    daemon::{
+        control::{AskError, Reply, Request},
+        leases::Wish,
+    },
     lease::{Lease, store::Store},
+    lint,
     text::some,
     time,
 };
@@ -34,8 +38,9 @@ pub fn run(command: &LeaseCommand) -> Result<(), Failure> {
 }
 
 fn add(args: &AddLeaseArgs) -> Result<(), Failure> {
-    let AddLeaseArgs { prefix, action, ttl, ref reason, ref config } = *args;
-    match request(config, Request::AddLease { prefix, action, ttl, reason: reason.clone() })? {
+    let AddLeaseArgs { prefix, action, ttl, ref reason, force, ref config } = *args;
+    let (reason, login) = (reason.clone(), lint::own_login());
+    match request(config, Request::AddLease(Wish { prefix, action, ttl, reason, force, login }))? {
         Reply::LeaseAdded { lease, replaced } => {
             let replaced = replaced.map(|old| format!("; it replaces {} until {}", word(&old), end(&old)));
             print(&format!(

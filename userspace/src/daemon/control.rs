@@ -21,13 +21,14 @@ use super::{
     Event,
     confirm::{Change, Install, Order},
     engine::Engine,
+    leases::Wish,
     peer::{self, Right},
     status::Status,
 };
 use crate::{
     Failure,
     config::Control,
-    lease::{Action, Lease, Prefix, Reason, Ttl},
+    lease::{Lease, Prefix},
     lint::Login,
     policy::{
         explain::{Brief, Explanation},
@@ -65,16 +66,7 @@ pub enum Request {
         question: Question,
     },
     /// `octroi lease add`.
-    AddLease {
-        /// The sources that it is about.
-        prefix: Prefix,
-        /// What it says.
-        action: Action,
-        /// How long it holds.
-        ttl: Ttl,
-        /// Why, for people.
-        reason: Option<Reason>,
-    },
+    AddLease(Wish),
     /// `octroi lease remove`.
     RemoveLease {
         /// The lease's prefix.
@@ -325,8 +317,8 @@ async fn answer(
             let result = tokio::task::spawn_blocking(explain).await.map_err(io::Error::other)?;
             Reply::new(result, |briefs| Reply::ExplainedBriefly { briefs })
         }
-        Ok(Request::AddLease { prefix, action, ttl, reason }) => {
-            let add = move || engine.add_lease(prefix, action, ttl, reason);
+        Ok(Request::AddLease(wish)) => {
+            let add = move || engine.add_lease(wish);
             let result = tokio::task::spawn_blocking(add).await.map_err(io::Error::other)?;
             Reply::new(result, |(lease, replaced)| Reply::LeaseAdded { lease, replaced })
         }
@@ -418,7 +410,7 @@ pub async fn ask(path: &Path, request: Request) -> Result<Reply, AskError> {
         Request::Reload { .. }
         | Request::Explain { .. }
         | Request::ExplainBriefly { .. }
-        | Request::AddLease { .. }
+        | Request::AddLease(_)
         | Request::RemoveLease { .. }
         | Request::Leases
         | Request::Apply(_)

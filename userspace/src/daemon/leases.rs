@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     engine::{Engine, Live},
     status::DamagedLeases,
@@ -17,9 +19,39 @@ use crate::{
         Action, Lease, Leases, Prefix, Reason, Ttl,
         store::{Found, Store, StoreError},
     },
+    lint::{self, Login},
     text::some,
     time,
 };
+
+/// What `octroi lease add` asks for.
+#[derive(Clone, Serialize, Deserialize, Debug)]
+pub struct Wish {
+    /// The sources that the lease is about.
+    pub prefix: Prefix,
+    /// What it says.
+    pub action: Action,
+    /// How long it holds.
+    pub ttl: Ttl,
+    /// Why, for people.
+    pub reason: Option<Reason>,
+    /// Also where it cuts off somebody who is logged in.
+    #[serde(default)]
+    pub force: bool,
+    /// Where whoever asks is logged in from.
+    #[serde(default)]
+    pub login: Option<Login>,
+}
+
+/// Of these logins, the first that a ban would cut off: one that no lease of a longer prefix lets in for as long as it holds.
+fn cut_off(leases: &Leases, ban: &Lease, logins: &[Login]) -> Option<Login> {
+    let spared = |login: &Login| {
+        let within = leases.iter().filter(|lease| lease.prefix.network().contains(login.address));
+        let longer = within.filter(|lease| lease.prefix.network().prefix() > ban.prefix.network().prefix());
+        longer.into_iter().any(|lease| lease.action == Action::Pass && lease.until >= ban.until)
+    };
+    logins.iter().copied().find(|login| ban.prefix.network().contains(login.address) && !spared(login))
+}
 
 /// What a start could not take of the leases that are kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,18 +132,25 @@ impl Engine {
     /// Adds a lease that begins now; with it, the one of the same prefix that it replaces.
     ///
     /// # Errors
-    /// When it cannot be kept on disk or put into the kernel; then all is as it was.
-    pub fn add_lease(
-        &self,
-        prefix: Prefix,
-        action: Action,
-        ttl: Ttl,
-        reason: Option<Reason>,
-    ) -> Result<(Lease, Option<Lease>), Failure> {
+    /// When it would cut off whoever is logged in, or cannot be kept on disk or put into the kernel; then all is as it was.
+    pub fn add_lease(&self, wish: Wish) -> Result<(Lease, Option<Lease>), Failure> {
+        let Wish { prefix, action, ttl, reason, force, login } = wish;
         let store = self.store();
         let since = time::now_ns();
         let (until, reason) = (since.saturating_add(ttl.nanoseconds()), reason.map(String::from));
         let lease = Lease { prefix, action, since, until, reason };
+        if !force && action == Action::Drop {
+            let cut = cut_off(&self.live().leases, &lease, &lint::logins(login));
+            if let Some(Login { address, port }) = cut {
+                return Err(anyhow::anyhow!(
+                    "lease add {prefix}: refused, since it would cut off whoever is logged in by ssh (port {port}) from {address}, \
+                     this session and the next (--force adds it nevertheless); to spare that address, let it in for longer first: \
+                     octroi lease add {address} --action pass --ttl {}s",
+                    ttl.nanoseconds() / 1_000_000_000 + 60
+                )
+                .into());
+            }
+        }
         let replaced = self.change(&store, prefix, Some(&lease))?.filter(|old| !old.is_over(since));
         tracing::info!(action = lease.action.verdict().as_str(), "added {}", lease.describe());
         Ok((lease, replaced))
@@ -204,5 +243,35 @@ fn set(leases: &mut Leases, prefix: Prefix, lease: Option<&Lease>) -> Option<Lea
     match lease {
         Some(lease) => leases.insert(lease.clone()),
         None => leases.remove(prefix),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ban_spares_whom_a_longer_lease_lets_in_for_as_long() {
+        let lease = |prefix: &str, action, until| Lease {
+            prefix: prefix.parse().expect("a prefix"),
+            action,
+            since: 0,
+            until,
+            reason: None,
+        };
+        let login = |address: &str| Login { address: address.parse().expect("an address"), port: 22 };
+        let cut = |leases: &[Lease]| {
+            let leases: Leases = leases.iter().cloned().collect();
+            let ban = lease("192.0.2.0/24", Action::Drop, 100);
+            let logins = ["198.51.100.1", "2001:db8::1", "192.0.2.7"].map(login);
+            cut_off(&leases, &ban, &logins).is_some()
+        };
+        assert!(cut(&[]) && cut(&[lease("192.0.2.0/24", Action::Pass, 200)]), "it replaces that one");
+        assert!(cut(&[lease("192.0.0.0/16", Action::Pass, 200)]), "shorter");
+        assert!(cut(&[lease("192.0.2.7", Action::Pass, 99)]), "over before the ban");
+        assert!(cut(&[lease("192.0.2.7", Action::Drop, 200), lease("192.0.2.8", Action::Pass, 200)]));
+        assert!(!cut(&[lease("192.0.2.7", Action::Pass, 100)]));
+        let elsewhere = lease("203.0.113.0/24", Action::Drop, 100);
+        assert_eq!(cut_off(&Leases::default(), &elsewhere, &[login("192.0.2.7"), login("::1")]), None);
     }
 }

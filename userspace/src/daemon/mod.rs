@@ -10,7 +10,7 @@ mod follow;
 mod generation;
 mod good;
 mod interfaces;
-mod leases;
+pub mod leases;
 mod live;
 pub mod memory;
 mod peer;

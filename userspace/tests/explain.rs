@@ -185,3 +185,35 @@ fn what_is_no_service_and_no_time_is_wrong_usage_and_says_what_is() {
         assert!(error.contains(words), "no {words:?} in {error}");
     }
 }
+
+#[test]
+fn leases_that_are_not_looked_at_are_told() {
+    let folder = tempfile::tempdir().expect("make a temporary directory");
+    let at = |name: &str| folder.path().join(name);
+    let (config, state, socket) = (at("octroi.toml"), at("state"), at("socket"));
+    let control = format!("[control]\nsocket = {socket:?}\nstate = {state:?}\n");
+    fs::write(&config, format!("interfaces = [\"none0\"]\n{control}")).expect("in a directory of ours");
+    let told = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_octroi"));
+        let output = command.args(["explain", ADDRESS, "-c"]).arg(&config).output().expect("run octroi");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert_eq!(told(), "", "no daemon, and no leases");
+    fs::create_dir(&state).expect("in a directory of ours");
+    let lease = |until: &str| {
+        let text = format!(
+            "{{\"leases\":[{{\"prefix\":\"192.0.2.1\",\"action\":\"drop\",\"since\":\"2026-01-01T00:00:00Z\",\
+             \"until\":\"{until}\"}}]}}"
+        );
+        fs::write(state.join("leases.json"), text).expect("in a directory of ours");
+    };
+    lease("2026-01-02T00:00:00Z");
+    assert_eq!(told(), "", "over");
+    lease("2126-01-01T00:00:00Z");
+    let error = told();
+    assert!(error.starts_with("octroi: leases, which come before the rules, were not looked at"), "{error}");
+    assert!(error.contains("leases.json keeps some") && error.lines().count() == 1, "{error}");
+    let _listening = std::os::unix::net::UnixListener::bind(&socket).expect("in a directory of ours");
+    assert!(told().contains("a daemon runs: --live asks it"));
+}

@@ -4,12 +4,13 @@ use std::{
     fmt::Write as _,
     io::{self, BufRead, BufWriter, Write},
     net::IpAddr,
+    os::unix::net::UnixStream,
     slice,
 };
 
 use super::{
     cli::{Addresses, ExplainArgs},
-    print, print_json,
+    note, print, print_json,
     running::{ask_at, places, unexpected},
     shown,
 };
@@ -18,6 +19,7 @@ use crate::{
     config::{Config, Control},
     daemon::control::{Reply, Request},
     geoip::Kind,
+    lease::store::{Found, Store},
     policy::{
         Databases,
         explain::{Brief, Explainer, Explanation},
@@ -39,7 +41,22 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     }
     let config = Config::load(&args.read.config.config)?;
     let databases = Databases::open(&config)?;
-    answer(&Explainer::new(&config, &databases, question).map_err(Failure::config)?, args)
+    answer(&Explainer::new(&config, &databases, question).map_err(Failure::config)?, args)?;
+    if let Some(where_from) = leases_elsewhere(&config.control) {
+        note(&format!("leases, which come before the rules, were not looked at, and {where_from}"));
+    }
+    Ok(())
+}
+
+/// Where there may be leases that the files say nothing of, and what to do: nothing where there are none.
+fn leases_elsewhere(control: &Control) -> Option<String> {
+    if UnixStream::connect(&control.socket).is_ok() {
+        return Some("a daemon runs: --live asks it".into());
+    }
+    let store = Store::new(&control.state);
+    // One that this user may not read may have some.
+    let there = store.clone().read(time::now_ns()).map_or(true, |found| found != Found::default());
+    there.then(|| format!("{} keeps some: `octroi lease list` shows them", store.path().display()))
 }
 
 /// Who explains.

@@ -35,3 +35,4 @@ pub mod socket;
 pub mod traffic;
 pub mod wait;
 pub mod wire;
+pub mod world;

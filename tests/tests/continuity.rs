@@ -8,10 +8,13 @@ use octroi_tests::{
     netns::Lab,
     policy::AGREEING,
     traffic::Traffic,
+    wait,
+    world::whole,
 };
 
 const RESTARTS: usize = 50;
 const KILLS: usize = 20;
+const UPDATES: usize = 5;
 
 /// The next policy in turn.
 fn turn(gate: &Gate<'_>, number: usize) {
@@ -89,6 +92,27 @@ fn an_upgrade_takes_over_what_another_version_pinned() {
             assert_eq!(names.len(), 1, "nothing is left in the other version's directory: {names:?}");
         }
     });
+}
+
+#[test]
+fn databases_that_are_updated_open_nothing_and_lose_no_count() {
+    let lab = Lab::new();
+    let mut traffic = Traffic::new(&lab);
+    let mut gate = Gate::prepare(&lab, Setup::new(""));
+    let (path, new) = (gate.directory().join("country.csv"), gate.directory().join("country.csv.new"));
+    // Of a country that no rule names.
+    let versions = [whole("LI"), whole("")];
+    fs::write(&path, &versions[1]).expect("a directory of ours");
+    gate.write(&format!("[geoip]\ncountry = {path:?}\n{}", AGREEING[0]));
+    gate.start_again();
+    traffic.during(|| {
+        for number in 0..UPDATES {
+            fs::write(&new, &versions[number % 2]).expect("a directory of ours");
+            fs::rename(&new, &path).expect("within a directory of ours");
+            wait::until("taken by itself", || gate.status()["generation"] == number + 2);
+        }
+    });
+    eprintln!("native, {UPDATES} updates of the country database: {}", traffic.check(&gate));
 }
 
 #[test]

@@ -166,11 +166,12 @@ fn what_another_version_pinned_is_taken_over_and_detached() {
 #[test]
 fn a_start_that_fails_leaves_closed_what_was_closed() {
     let lab = Lab::new();
-    let mut gate = Gate::start_with(&lab, Setup { mode: "generic".into(), ..Setup::new(BLOCK_CN) });
+    let mut gate = Gate::start(&lab, BLOCK_CN);
     gate.kill();
+    lab.inside.ip("tuntap add tun0 mode tun");
     let text = fs::read_to_string(gate.config()).expect("the configuration");
-    fs::write(gate.config(), text.replace("\"generic\"", "\"native\"")).expect("a file of ours");
-    refused(&gate.run_to_end(), &["mode = \"native\" was asked for", "generic"]);
+    fs::write(gate.config(), text.replace("[\"gate0\"]", "[\"gate0\", \"tun0\"]")).expect("a file of ours");
+    refused(&gate.run_to_end(), &["attach XDP to tun0", "no Ethernet header"]);
     assert!(!lets_china_in(&lab, lab.pair()), "{}", gate.describe());
 }
 
@@ -299,7 +300,9 @@ fn a_configuration_that_is_no_toml_any_more_still_leads_to_the_daemon() {
     assert!(finished.stderr.contains("not TOML"), "{finished}");
     assert!(!lets_china_in(&lab, lab.pair()));
     fs::remove_file(gate.config()).expect("a file of ours");
-    refused(&gate.octroi(["detach"]), &["octroi.toml", "which daemon and which pins"]);
+    let finished = gate.octroi(["detach"]);
+    assert_eq!(finished.status.code(), Some(78), "{finished}");
+    assert!(finished.stderr.contains("which daemon and which pins"), "{finished}");
     fs::write(gate.config(), text).expect("a file of ours");
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     thread,
@@ -10,12 +10,12 @@ use std::{
 };
 
 use maxminddb_writer::{Database as Writer, metadata::IpVersion};
-use octroi::geoip::{Database, Kind};
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
     gate::{Gate, Setup},
     netns::Lab,
     wire::{Receiver, Sender},
+    world::whole,
 };
 
 const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n";
@@ -317,35 +317,6 @@ fn files_that_are_not_followed_wait_for_a_reload_as_the_configuration_does() {
     replace(&path, second());
     wait_for_generation(&gate, 5);
     assert_eq!(gate.status()["last_reload"]["result"], "failure", "that was about the configuration");
-}
-
-/// The embedded table as CSV, without a country.
-fn whole(without: &str) -> String {
-    fn lines<A: Copy + Into<u128>>(
-        text: &mut String,
-        database: &Database,
-        runs: &[(A, u32)],
-        end: u128,
-        without: &str,
-        spell: fn(u128) -> IpAddr,
-    ) {
-        let ends = runs.iter().skip(1).map(|run| run.0.into() - 1).chain([end]);
-        for (&(first, record), last) in runs.iter().zip(ends) {
-            if let Some(code) = database.records[record as usize].country
-                && code.as_str() != without
-            {
-                let (first, last) = (spell(first.into()), spell(last));
-                text.push_str(&format!("{first},{last},{}\n", code.as_str()));
-            }
-        }
-    }
-    let database = Database::embedded(Kind::Country);
-    let mut text = String::new();
-    lines(&mut text, &database, &database.v4, u32::MAX.into(), without, |bits| {
-        Ipv4Addr::from(u32::try_from(bits).expect("an IPv4 address")).into()
-    });
-    lines(&mut text, &database, &database.v6, u128::MAX, without, |bits| Ipv6Addr::from(bits).into());
-    text
 }
 
 #[test]

@@ -187,6 +187,26 @@ fn interfaces_are_followed_as_they_come_and_go() {
 }
 
 #[test]
+fn an_interface_that_is_renamed_is_filtered_by_its_name() {
+    let lab = Lab::new();
+    let setup = Setup { interfaces: vec!["gate*".into(), "later*".into()], ..Setup::new(BLOCK_CN) };
+    let gate = Gate::start_with(&lab, setup);
+    gate.namespace().ip("link add other0 type veth peer name other1");
+    let filtered = |name: &str| gate.namespace().link(name)["xdp"]["prog"]["id"].is_u64();
+    assert!(!filtered("other0"));
+    gate.namespace().ip("link set other0 name later0");
+    wait::until("its name is one of ours", || filtered("later0"));
+    gate.namespace().ip("link set later0 name later1");
+    gate.reload().success();
+    assert!(filtered("later1"), "one of ours has another name");
+    assert_eq!(gate.status()["interfaces"][1]["name"], "later1");
+    gate.namespace().ip("link set later1 name other0");
+    wait::until("its name is not one of ours", || !filtered("other0"));
+    assert_eq!(gate.health(), 200);
+    assert_eq!(passing(&lab), (false, true));
+}
+
+#[test]
 fn an_invalid_configuration_ends_with_78_and_leaves_a_running_gate_alone() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, BLOCK_CN);

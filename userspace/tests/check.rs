@@ -89,7 +89,10 @@ fn a_policy_that_asks_more_of_packets_than_fits_ends_with_78_and_says_whose_it_i
         |number| format!("[[rule]]\nname = \"{number}\"\nsource.country = [\"CN\"]\nservice = [\"tcp\"]\n");
     let steps: String = (0..1024).map(|number| rule(number) + "action = \"pass\"\n").collect();
     for (text, words) in [
-        (services, "rule \"cn\" names 65 services, and 64 fit: bring ports together as ranges"),
+        (
+            services,
+            "octroi.toml:9:11: 65 services, and a rule takes 64; bring ports together as ranges, or divide the rule",
+        ),
         (steps, "concern the same sources (CN), and 1024 fit: bring services together in one rule"),
     ] {
         let (code, text, error) = check(&text, &[]);
@@ -104,5 +107,57 @@ fn what_is_invalid_ends_with_78_strict_or_not() {
         let (code, text, error) = check("mode = 3", arguments);
         assert_eq!((code, text.as_str()), (Some(78), ""));
         assert!(error.contains("unknown key \"mode\""), "{error}");
+    }
+}
+
+#[test]
+fn what_names_a_file_that_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().expect("make a temporary directory");
+    let config = folder.path().join("octroi.toml");
+    let write = |name: &str, bytes: &[u8]| {
+        fs::write(folder.path().join(name), bytes).expect("write into a directory of ours");
+    };
+    write("list.txt", b"192.0.2.0/24\nnone\n192.0.2.1/24\n");
+    write("empty.mmdb", b"");
+    write("cut.mmdb", b"\x00\x01\x02\xff\xfe");
+    write("bad.csv", b"1.0.0.0,1.0.0.255,CN\n1.0.0.0.0,1.0.1.255,CN\n");
+    write("asn.csv", b"start,end,asn\n1.0.0.0,1.0.0.255,13335\n");
+    let rule = "[[rule]]\nname = \"r\"\naction = \"drop\"\n";
+    for (text, words) in [
+        (
+            "[geoip]\ncountry = \"none.mmdb\"\n",
+            &["[geoip] country: read ", "none.mmdb: No such file", "create it"][..],
+        ),
+        ("[geoip]\nasn = \"empty.mmdb\"\n", &["[geoip] asn: ", "empty.mmdb is empty; fetch"]),
+        (
+            "[geoip]\nanonymous = \"cut.mmdb\"\n",
+            &["[geoip] anonymous: ", "as if cut short", "fetch it again"],
+        ),
+        (
+            "[geoip]\ncountry = \".\"\n",
+            &["[geoip] country: read ", "it is a directory", "name the file itself"],
+        ),
+        ("[geoip]\ncountry = \"bad.csv\"\n", &["[geoip] country: ", "bad.csv:2: "]),
+        (
+            "[geoip]\ncountry = \"asn.csv\"\n",
+            &["[geoip] country: ", "asn.csv:1: the header has no column country"],
+        ),
+        (
+            "source.list = [\"list.txt\"]\n",
+            &["list of rule \"r\": ", "list.txt:2: ", "list.txt:3: ", "put # before it"],
+        ),
+        ("source.list = [\"none.txt\"]\n", &["none.txt, which rule \"r\" lists: No such file", "create it"]),
+        ("source.list = [\".\"]\n", &["which rule \"r\" lists: it is a directory", "name the file itself"]),
+    ] {
+        let before = if text.starts_with("source") { rule } else { "" };
+        fs::write(&config, format!("interfaces = [\"none0\"]\n{before}{text}"))
+            .expect("in a directory of ours");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_octroi"));
+        let output = command.args(["check", "-c"]).arg(&config).output().expect("run octroi");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{error}");
+        for word in words {
+            assert!(error.contains(word), "no {word:?} in {error}");
+        }
     }
 }

@@ -303,7 +303,7 @@ const REFERENCE: &[Key] = &[
         "rule.service",
         r#"a list of strings and protocol numbers, such as ["tcp/443", "udp/8000-8100", "icmp", 47]"#,
         "every packet",
-        "what packets are for: destination ports, or protocols",
+        "what packets are for: destination ports, or protocols; 64 of them at most, and a range of ports is one",
     ),
     optional("rule.rate", RATE, "not set", "with limit: packets a second, above which packets are dropped"),
     optional(

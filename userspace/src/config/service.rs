@@ -1,12 +1,13 @@
 //! A rule's `service`: what the packets are for that the rule is about.
 
+use octroi_abi::MAX_SERVICES;
 use octroi_gate::service::Service;
 
 use super::error::{Problems, quoted};
 use super::key::nearest;
 use super::read::{At, Field, Number};
 
-/// The services of a rule: as typed, and what they stand for; never empty. A packet that is for any of them matches.
+/// The services of a rule: as typed, and what they stand for; never empty, and no more than [`MAX_SERVICES`]. A packet that is for any of them matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Services {
     /// As typed, each once: `tcp/443`, `icmp`, `47`.
@@ -27,7 +28,8 @@ const FORMS: &str =
 /// Reports what is wrong with the list; the result counts only where nothing was reported.
 pub(super) fn check(field: &Field<Vec<At<Number>>>, problems: &mut Problems<'_>) -> Option<Services> {
     let mut services = Services { typed: Vec::new(), entries: Vec::new() };
-    for At { value, span } in &field.given()?.value {
+    let list = field.given()?;
+    for At { value, span } in &list.value {
         let (typed, read) = match value {
             Number::Value(number) => (number.to_string(), protocol(*number)),
             Number::Name(text) => (text.clone(), parse(text)),
@@ -48,6 +50,15 @@ pub(super) fn check(field: &Field<Vec<At<Number>>>, problems: &mut Problems<'_>)
                 problems.report(span, format!("service {shown} {why}"));
             }
         }
+    }
+    let count = services.entries.len();
+    if count > MAX_SERVICES as usize {
+        problems.report(
+            &list.span,
+            format!(
+                "{count} services, and a rule takes {MAX_SERVICES}; bring ports together as ranges, or divide the rule"
+            ),
+        );
     }
     Some(services)
 }

@@ -24,9 +24,16 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str, &'static str> {
     if bytes.starts_with(&[0x1f, 0x8b]) {
         return Err("it is gzip-compressed: unpack it first");
     }
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
-        _ => Err(CUT),
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => text.strip_prefix('\u{feff}').unwrap_or(text),
+        _ => return Err(CUT),
+    };
+    match text.trim_start().lines().next() {
+        Some(first) if first.starts_with('<') => Err("it is HTML or XML, such as a server's error page"),
+        Some(first) if !first.contains(',') => {
+            Err("it is neither MMDB nor CSV: its first line has no comma, as in start,end,country")
+        }
+        _ => Ok(text),
     }
 }
 

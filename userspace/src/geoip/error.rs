@@ -1,7 +1,7 @@
 //! Why a database or a list could not be used.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -9,8 +9,16 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DatabaseError {
+    /// What is wrong with the file that somebody named.
+    #[error("{name}: {error}")]
+    Named {
+        /// What names it: a key, or a rule's.
+        name: String,
+        /// What is wrong.
+        error: Box<DatabaseError>,
+    },
     /// The file could not be read.
-    #[error("read {}: {source}", path.display())]
+    #[error("read {}: {source}; {}", path.display(), advice(source, "create it, or name another"))]
     Read {
         /// The file.
         path: PathBuf,
@@ -19,8 +27,9 @@ pub enum DatabaseError {
     },
     /// The file of a list could not be opened.
     #[error(
-        "read {}, which rule \"{rule}\" lists: {source}; create it (it may be empty), or take it out of the rule's list",
-        path.display()
+        "read {}, which rule \"{rule}\" lists: {source}; {}",
+        path.display(),
+        advice(source, "create it (it may be empty), or take it out of the rule's list")
     )]
     List {
         /// The file.
@@ -83,7 +92,17 @@ pub enum DatabaseError {
         /// The key under `[geoip]`.
         key: &'static str,
     },
-    /// A line of a CSV file or a list is not right.
+    /// Lines of a list are not right.
+    #[error("{}; correct what is wrong, or put # before it", lines_of(path, lines, *more))]
+    Lines {
+        /// The file.
+        path: PathBuf,
+        /// Some of them, counted from 1, and what is wrong with each.
+        lines: Vec<(usize, String)>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// A line of a CSV file is not right.
     #[error("{}:{line}: {reason}", path.display())]
     Line {
         /// The file.
@@ -93,4 +112,34 @@ pub enum DatabaseError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl DatabaseError {
+    /// The same, with what names the file.
+    pub(crate) fn named(self, name: impl Into<String>) -> Self {
+        match self {
+            // That has the rule's name.
+            list @ Self::List { .. } => list,
+            error => Self::Named { name: name.into(), error: Box::new(error) },
+        }
+    }
+}
+
+/// The next step for a file that could not be read; `absent`: for one that is not there.
+fn advice<'a>(error: &io::Error, absent: &'a str) -> &'a str {
+    match error.kind() {
+        io::ErrorKind::NotFound => absent,
+        io::ErrorKind::PermissionDenied => {
+            "let the user that this runs as read it, and enter the directories on the way to it"
+        }
+        io::ErrorKind::InvalidInput => "name the file itself",
+        _ => "look at the disk that it is on",
+    }
+}
+
+fn lines_of(path: &Path, lines: &[(usize, String)], more: usize) -> String {
+    let path = path.display();
+    let lines: Vec<String> = lines.iter().map(|(line, reason)| format!("{path}:{line}: {reason}")).collect();
+    let more = if more == 0 { String::new() } else { format!("\nand {more} more lines of {path}") };
+    lines.join("\n") + &more
 }

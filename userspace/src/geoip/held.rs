@@ -4,7 +4,7 @@ use std::{
     fs::{File, Metadata},
     hash::{DefaultHasher, Hasher},
     io::{self, Read, Seek},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, PoisonError},
     time::UNIX_EPOCH,
@@ -64,9 +64,18 @@ impl Held {
     /// When it cannot be opened, or is something else.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         // A FIFO would wait for a writer here.
-        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("not a regular file"));
+        let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let file = opened.map_err(|error| match error.raw_os_error() {
+            Some(libc::ENXIO) => not_regular("a socket"),
+            _ => error,
+        })?;
+        let kind = file.metadata()?.file_type();
+        if !kind.is_file() {
+            return Err(not_regular(match () {
+                () if kind.is_dir() => "a directory",
+                () if kind.is_fifo() => "a FIFO",
+                () => "a device",
+            }));
         }
         Ok(Self { path: path.to_owned(), file: Mutex::new(file), first: OnceLock::new() })
     }
@@ -100,6 +109,10 @@ impl Held {
         // The first time's: `touch` does not make it another file.
         Ok((bytes, first.modified))
     }
+}
+
+fn not_regular(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, and has to be a regular file"))
 }
 
 /// The whole file, the time of its last change in seconds since 1970, and which file it is. Size and time must be the same

@@ -28,26 +28,30 @@ pub struct List {
     pub v6: Vec<(u128, u128)>,
 }
 
+/// So many bad lines are told of each.
+const TOLD: usize = 5;
+
 impl List {
     /// Reads the lines; `path` is for messages.
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DatabaseError> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        let (mut bad, mut more) = (Vec::new(), 0);
         for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
             let end = line.iter().position(|byte| matches!(byte, b'#' | b';'));
             let text = line[..end.unwrap_or(line.len())].trim_ascii();
             if text.is_empty() {
                 continue;
             }
-            let network = network(text).map_err(|reason| DatabaseError::Line {
-                path: path.to_owned(),
-                line: number,
-                reason,
-            })?;
-            match network {
-                IpNetwork::V4(_) => v4.extend(u32::range(&network)),
-                IpNetwork::V6(_) => v6.extend(u128::range(&network)),
+            match network(text) {
+                Ok(network @ IpNetwork::V4(_)) => v4.extend(u32::range(&network)),
+                Ok(network @ IpNetwork::V6(_)) => v6.extend(u128::range(&network)),
+                Err(reason) if bad.len() < TOLD => bad.push((number, reason)),
+                Err(_) => more += 1,
             }
+        }
+        if !bad.is_empty() {
+            return Err(DatabaseError::Lines { path: path.to_owned(), lines: bad, more });
         }
         let networks = PerFamily { v4: v4.len() as u64, v6: v6.len() as u64 };
         join(&mut v4);
@@ -70,7 +74,11 @@ fn network(text: &[u8]) -> Result<IpNetwork, String> {
 
 /// Where a list is read from.
 #[derive(Debug)]
-pub struct OriginalList(Held);
+pub struct OriginalList {
+    file: Held,
+    /// The first rule that lists it.
+    rule: String,
+}
 
 impl OriginalList {
     /// Opens the file that the rule of that name lists.
@@ -78,11 +86,11 @@ impl OriginalList {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path, rule: &str) -> Result<Self, DatabaseError> {
-        Held::open(path).map(Self).map_err(|source| DatabaseError::List {
-            path: path.to_owned(),
-            rule: rule.to_owned(),
-            source,
-        })
+        let rule = rule.to_owned();
+        match Held::open(path) {
+            Ok(file) => Ok(Self { file, rule }),
+            Err(source) => Err(DatabaseError::List { path: path.to_owned(), rule, source }),
+        }
     }
 
     /// Reads it, whole: the first time whatever is there, then only the same again.
@@ -91,13 +99,19 @@ impl OriginalList {
     /// When the file cannot be read, changes meanwhile, has been written into since the first time, or has a line that
     /// is no network.
     pub fn read(&self) -> Result<List, DatabaseError> {
-        let (bytes, _) = self.0.read()?;
-        List::parse(self.0.path(), &bytes)
+        let (bytes, _) = self.file.read()?;
+        List::parse(self.file.path(), &bytes)
     }
 
     /// The file.
     #[must_use]
     pub const fn file(&self) -> &Held {
-        &self.0
+        &self.file
+    }
+
+    /// The first rule that lists it.
+    #[must_use]
+    pub fn rule(&self) -> &str {
+        &self.rule
     }
 }

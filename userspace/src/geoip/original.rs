@@ -35,6 +35,12 @@ impl Original {
         Database::from_bytes(self.kind, file.path(), &bytes, modified)
     }
 
+    /// What it is asked for.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The file; `None`: the table inside this program.
     #[must_use]
     pub fn file(&self) -> Option<&Held> {

@@ -110,10 +110,10 @@ impl Originals {
             }
         }
         Ok(Self {
-            country: Original::open(Kind::Country, geoip.country.as_deref().map(&copy))?,
-            asn: Original::open(Kind::Asn, geoip.asn.as_deref().map(&copy))?,
+            country: open(Kind::Country, geoip.country.as_deref().map(&copy))?,
+            asn: open(Kind::Asn, geoip.asn.as_deref().map(&copy))?,
             anonymous: match &geoip.anonymous {
-                Some(path) => Some(Original::open(Kind::Anonymous, Some(copy(path)))?),
+                Some(path) => Some(open(Kind::Anonymous, Some(copy(path)))?),
                 None => None,
             },
             lists,
@@ -159,18 +159,35 @@ impl Originals {
     pub fn read(&self) -> Result<Databases, DatabaseError> {
         // Several files, several threads: reading them is most of a reload.
         scope(|scope| {
-            let asn = scope.spawn(|| self.asn.read());
-            let anonymous = self.anonymous.as_ref().map(|original| scope.spawn(|| original.read()));
+            let asn = scope.spawn(|| read(&self.asn));
+            let anonymous = self.anonymous.as_ref().map(|original| scope.spawn(|| read(original)));
             let lists = scope.spawn(|| {
-                let read = self.lists.iter().map(|(path, list)| Ok((path.clone(), list.read()?)));
+                let read = self.lists.iter().map(|(path, list)| {
+                    let named = |error: DatabaseError| error.named(format!("list of rule {:?}", list.rule()));
+                    Ok((path.clone(), list.read().map_err(named)?))
+                });
                 read.collect::<Result<Lists, DatabaseError>>()
             });
-            let country = self.country.read()?;
+            let country = read(&self.country)?;
             let asn = joined(asn)?;
             let anonymous = anonymous.map(joined).transpose()?;
             Ok(Databases { country, asn, anonymous, lists: joined(lists)? })
         })
     }
+}
+
+/// Opens what `[geoip]` names; what goes wrong has the key's name.
+fn open(kind: Kind, path: Option<&Path>) -> Result<Original, DatabaseError> {
+    Original::open(kind, path).map_err(|error| error.named(key(kind)))
+}
+
+/// The same for reading it.
+fn read(original: &Original) -> Result<Database, DatabaseError> {
+    original.read().map_err(|error| error.named(key(original.kind())))
+}
+
+fn key(kind: Kind) -> String {
+    format!("[geoip] {}", kind.as_str())
 }
 
 /// What a thread came to.

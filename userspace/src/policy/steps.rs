@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use octroi_abi::{
-    Class, DSCP_KEEP, Leased, Limit, MAX_SERVICES, MAX_STEPS, STEPS, STEPS_SPACE, Step, Verdict, asks,
-};
+use octroi_abi::{Class, DSCP_KEEP, Leased, Limit, MAX_STEPS, STEPS, STEPS_SPACE, Step, Verdict, asks};
 use octroi_gate::{ramp::Ramp, reject, service::Service};
 
 use super::{
@@ -17,16 +15,6 @@ use crate::config::{Action, Config, DefaultVerdict, Per, Rule};
 /// A policy asks more of single packets than the gate can be told.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TooManySteps {
-    /// A rule has too many services.
-    #[error(
-        "rule \"{rule}\" names {services} services, and {MAX_SERVICES} fit: bring ports together as ranges"
-    )]
-    Services {
-        /// Its name.
-        rule: String,
-        /// How many it names.
-        services: usize,
-    },
     /// Too many rules with conditions concern the same sources.
     #[error(
         "{steps} rules that ask for a service or the time concern the same sources ({location}), and {MAX_STEPS} fit: \
@@ -73,9 +61,6 @@ impl<'a> Planner<'a> {
         let mut of_rules = Vec::with_capacity(config.rules.len());
         for rule in &config.rules {
             let own = rule.service.as_ref().map(|services| services.entries.as_slice()).unwrap_or_default();
-            if own.len() > MAX_SERVICES as usize {
-                return Err(TooManySteps::Services { rule: rule.name.clone(), services: own.len() });
-            }
             of_rules.push((number(services.len()), number(own.len())));
             services.extend_from_slice(own);
         }

@@ -150,3 +150,16 @@ fn a_service_of_another_type_is_told_how_to_write_it() {
 fn every_wrong_service_of_a_list_is_reported() {
     assert_eq!(rule_messages(&rule("[\"http\", \"tcp/443\", 443, \"tcp/0\"]")).len(), 3);
 }
+
+#[test]
+fn more_services_than_a_rule_takes_are_refused_where_they_stand() {
+    let ports = |count: usize| {
+        let ports: Vec<String> = (1..=count).map(|port| format!("\"tcp/{}\"", 2 * port)).collect();
+        format!("[[rule]]\n{}", rule(&format!("[{}]", ports.join(", "))))
+    };
+    assert_eq!(accepted(&ports(64)).rules.len(), 1);
+    let errors = parse(&format!("{MINIMAL}{}", ports(65))).expect_err("one too many");
+    let message = "65 services, and a rule takes 64; bring ports together as ranges, or divide the rule";
+    let found = errors.problems().iter().map(|problem| (problem.message(), problem.line().is_some()));
+    assert_eq!(found.collect::<Vec<_>>(), [(message, true)]);
+}

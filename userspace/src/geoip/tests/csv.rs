@@ -179,7 +179,11 @@ fn pseudo_codes_special_space_and_mapped_addresses_are_noted() {
 fn text_that_is_no_list_is_an_error() {
     assert_eq!(
         error(Kind::Country, "<html>not found</html>\n"),
-        "test.mmdb:1: 1 columns, no end: give start,end,country"
+        "test.mmdb is not a valid database: it is HTML or XML, such as a server's error page; fetch it again"
+    );
+    assert_eq!(
+        error(Kind::Country, "1.0.0.0,1.0.0.9\n"),
+        "test.mmdb:1: 2 columns, no country: give start,end,country"
     );
     assert_eq!(
         error(Kind::Country, "\n\n"),

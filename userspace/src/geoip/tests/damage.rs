@@ -107,9 +107,17 @@ fn what_is_no_regular_file_is_refused_and_nobody_waits_for_it() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = directory.path().join("fifo.mmdb");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    for path in [fifo.as_path(), directory.path(), Path::new("/dev/zero")] {
+    let socket = directory.path().join("socket.mmdb");
+    let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for (path, what) in [
+        (fifo.as_path(), "a FIFO"),
+        (directory.path(), "a directory"),
+        (Path::new("/dev/zero"), "a device"),
+        (&socket, "a socket"),
+    ] {
         let error = Database::open(Kind::Country, path).unwrap_err().to_string();
-        assert_eq!(error, format!("read {}: not a regular file", path.display()));
+        let expected = format!("it is {what}, and has to be a regular file; name the file itself");
+        assert_eq!(error, format!("read {}: {expected}", path.display()));
     }
 }
 
@@ -118,7 +126,17 @@ fn an_empty_file_and_a_missing_one_say_so() {
     let error = read(Kind::Country, b"").unwrap_err().to_string();
     assert_eq!(error, "test.mmdb is empty; fetch the database again");
     let error = Database::open(Kind::Country, Path::new("/nonexistent/x.mmdb")).unwrap_err().to_string();
-    assert_eq!(error, "read /nonexistent/x.mmdb: No such file or directory (os error 2)");
+    assert_eq!(
+        error,
+        "read /nonexistent/x.mmdb: No such file or directory (os error 2); create it, or name another"
+    );
+    for (text, reason) in [
+        ("<!DOCTYPE html>\n<html>\n", "it is HTML or XML, such as a server's error page"),
+        ("Access denied\n", "it is neither MMDB nor CSV: its first line has no comma"),
+    ] {
+        let error = read(Kind::Country, text.as_bytes()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("test.mmdb is not a valid database: {reason}")), "{error}");
+    }
 }
 
 #[test]

@@ -90,8 +90,8 @@ fn a_bad_line_is_quoted_with_its_number_in_the_words_of_the_configuration() {
         ),
     ] {
         assert_eq!(
-            error(format!("# one\r\n9.9.9.9\r\n\r\n{line}\r\n1.2.3\r\n")),
-            format!("test.txt:4: {reason}")
+            error(format!("# one\r\n9.9.9.9\r\n\r\n{line}\r\n1.2.3.4\r\n")),
+            format!("test.txt:4: {reason}; correct what is wrong, or put # before it")
         );
     }
     let printed = error(b"\x1f\x8b\x08\xff\x1b[2J");
@@ -116,7 +116,22 @@ fn a_file_that_cannot_be_opened_is_named_with_the_rule_and_the_next_step() {
         )
     );
     let message = OriginalList::open(folder.path(), "drop-list").unwrap_err().to_string();
-    assert!(message.contains("not a regular file"), "{message}");
+    assert!(
+        message.ends_with("it is a directory, and has to be a regular file; name the file itself"),
+        "{message}"
+    );
+}
+
+#[test]
+fn bad_lines_are_told_together() {
+    let text: String = (1..=8).map(|number| format!("192.0.2.{number}\nbad{number}\n")).collect();
+    let message = List::parse(Path::new("test.txt"), text.as_bytes()).unwrap_err().to_string();
+    let lines: Vec<&str> = message.lines().collect();
+    assert_eq!(lines.len(), 6, "{message}");
+    assert!(
+        lines[0].starts_with("test.txt:2: network \"bad1\" is not") && lines[4].starts_with("test.txt:10: ")
+    );
+    assert_eq!(lines[5], "and 3 more lines of test.txt; correct what is wrong, or put # before it");
 }
 
 #[test]

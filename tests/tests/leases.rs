@@ -352,6 +352,7 @@ fn what_is_no_prefix_no_action_and_no_time_is_wrong_usage() {
         ("1.0.1.1", "drop", "1mo", "is in months or years"),
         ("1.0.1.1", "drop", "366d", "is longer than a year"),
         ("1.0.1.1", "drop", "0s", "is shorter than a second"),
+        ("1.0.1.1", "drop", "-5s", "is negative; expected a duration such as 90s"),
     ] {
         refused(&add(&gate, prefix, action, ttl), 2, &[words]);
     }

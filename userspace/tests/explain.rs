@@ -164,7 +164,7 @@ fn every_address_of_standard_input_is_asked_about_for_that_service_and_time() {
 #[test]
 fn what_is_no_service_and_no_time_is_wrong_usage_and_says_what_is() {
     for (option, value, words) in [
-        ("--port", "443", "protocol"),
+        ("--port", "443", "443 is no protocol; for a port, write tcp/443 or udp/443"),
         ("--port", "tcp", "tcp has no port; write tcp/443"),
         ("--port", "tcp/0", "\"0\" is no port: 1 to 65535"),
         ("--port", "tcp/65536", "\"65536\" is no port: 1 to 65535"),
@@ -172,6 +172,7 @@ fn what_is_no_service_and_no_time_is_wrong_usage_and_says_what_is() {
         ("--port", "sctp/443", "\"sctp\" is no protocol: tcp, udp, icmp or a number to 255"),
         ("--port", "icmp/8", "icmp has no ports; write icmp"),
         ("--port", "256", "is no protocol"),
+        ("--port", "65536", "\"65536\" is no protocol: tcp, udp, icmp or a number to 255"),
         ("--at", "2026-07-09", "has no time of day; write it as 2026-07-09T00:00:00Z"),
         ("--at", "tomorrow", "not a time; write one as 2026-07-09T00:00:00Z"),
         ("--at", "2026-07-09T00:00:00", "has no offset from UTC; write it as 2026-07-09T00:00:00Z"),

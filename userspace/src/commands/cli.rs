@@ -21,6 +21,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// Where the configuration is: each command has it too, in either place.
+    #[command(flatten)]
+    pub config: ConfigArg,
 }
 
 /// The commands.
@@ -58,7 +61,7 @@ pub const DEFAULT_CONFIG: &str = "/etc/octroi/octroi.toml";
 #[derive(Args, Debug)]
 pub struct ConfigArg {
     /// Configuration file.
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(short, long, global = true, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
 }
 
@@ -165,9 +168,12 @@ fn parse_port(text: &str) -> Result<Purpose, String> {
         "udp" => 17,
         "icmp" if port.is_none() => return Ok(Purpose::Icmp),
         "icmp" => 1,
-        other => other
-            .parse()
-            .map_err(|_| format!("{other:?} is no protocol: tcp, udp, icmp or a number to 255"))?,
+        other => other.parse().map_err(|_| match other.parse::<u16>() {
+            Ok(port) if text == other => {
+                format!("{port} is no protocol; for a port, write tcp/{port} or udp/{port}")
+            }
+            _ => format!("{other:?} is no protocol: tcp, udp, icmp or a number to 255"),
+        })?,
     };
     let has_ports = matches!(number, 6 | 17);
     match port {
@@ -212,7 +218,7 @@ pub struct ApplyArgs {
     /// The policy: a whole configuration file. Relative paths in it start where the configuration is.
     pub file: PathBuf,
     /// How long it waits for `octroi confirm`, such as 60s or 10m; at most 1d.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_timeout)]
+    #[arg(long, value_name = "TIME", default_value = "60s", allow_hyphen_values = true, value_parser = parse_timeout)]
     pub confirm_timeout: Ttl,
     /// Also where it would keep out somebody who is logged in by ssh.
     #[arg(long)]
@@ -250,7 +256,7 @@ pub struct AddLeaseArgs {
     #[arg(long)]
     pub action: Action,
     /// For how long, such as 90s, 30m, 2h or 7d; at most 365d.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub ttl: Ttl,
     /// Why, for people: 200 characters at most.
     #[arg(long, value_name = "TEXT")]

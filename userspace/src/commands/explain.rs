@@ -23,7 +23,7 @@ use crate::{
     policy::{
         Databases,
         explain::{Brief, Explainer, Explanation},
-        walk::Question,
+        walk::{Purpose, Question},
     },
     time,
 };
@@ -34,6 +34,11 @@ use crate::{
 /// When the configuration or a database is invalid, a line is not an address, or the daemon does not answer or cannot
 /// tell.
 pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
+    if let Some(Purpose::Protocol(number, None)) = args.port {
+        note(&format!(
+            "--port {number} is IP protocol {number}; for port {number}, write tcp/{number} or udp/{number}"
+        ));
+    }
     let question = Question { service: args.port, at: args.at.unwrap_or_else(time::now_ns) };
     if args.live {
         // Of the file, only where the socket is: it may hold another policy by now, or none.

@@ -22,6 +22,12 @@ pub enum PatternError {
          each other on this host; name the interfaces that packets arrive on"
     )]
     Loopback,
+    /// A glob that begins with the loopback device's name, and matches it.
+    #[error(
+        "is refused: it matches lo, the loopback device, where a rule would cut services that talk to each other on this host; \
+         for other interfaces whose names begin so, write \"lo?*\""
+    )]
+    LoopbackToo,
     /// A character that no interface name has.
     #[error("contains {0:?}, which no interface name has")]
     Character(char),
@@ -53,6 +59,10 @@ impl InterfacePattern {
             return Err(PatternError::Character(character));
         }
         let tokens = tokens(text)?;
+        // `*` means all that packets arrive on; this one means the loopback device, or names it besides others.
+        if text.starts_with("lo") && matches(&tokens, "lo") {
+            return Err(PatternError::LoopbackToo);
+        }
         if tokens.iter().map(Token::least_bytes).sum::<usize>() > LONGEST_NAME {
             return Err(PatternError::TooLong);
         }
@@ -236,7 +246,12 @@ mod tests {
         for glob in ["*", "l*", "l?", "[l]o"] {
             assert!(!pattern(glob).matches("lo"), "{glob}");
         }
-        assert!(pattern("lo*").matches("lo1"));
+        for glob in ["lo*", "lo**", "lo[^a-z]*"] {
+            let refused = InterfacePattern::parse(glob);
+            assert_eq!(refused.is_err(), !glob.contains('['), "{glob}: {refused:?}");
+        }
+        assert_eq!(InterfacePattern::parse("lo*"), Err(PatternError::LoopbackToo));
+        assert!(pattern("lo?*").matches("lo1") && !pattern("lo?*").matches("lo"));
     }
 
     #[test]

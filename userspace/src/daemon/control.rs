@@ -210,8 +210,15 @@ impl Listener {
     pub async fn bind(control: &Control) -> anyhow::Result<Self> {
         let path = control.socket.as_path();
         let group = control.group.as_deref().map(peer::group).transpose()?;
-        let failed =
-            |error: io::Error| anyhow::anyhow!("make the control socket {}: {error}", path.display());
+        let failed = |error: io::Error| {
+            let next = match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "; run octroi as root or by octroi.service, whose user may, or name another place with [control] socket"
+                }
+                _ => "",
+            };
+            anyhow::anyhow!("make the control socket {}: {error}{next}", path.display())
+        };
         match ask(path, Request::Status).await {
             Ok(Reply::Status(status)) => anyhow::bail!(
                 "another octroi (process {}) already runs and answers at {}",

@@ -15,7 +15,7 @@ pub enum DataplaneError {
     #[error(transparent)]
     Bpffs(#[from] BpffsError),
     /// A map could not be made.
-    #[error("make the map {name} of {bytes} bytes: {error}{}", privilege_hint(.error))]
+    #[error("{}: {error}{}", map(name, *bytes, .error), privilege_hint(.error))]
     Map {
         /// Its name.
         name: &'static str,
@@ -116,9 +116,17 @@ fn whole_text(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What failed: who lacks the privilege cannot make any map, whichever was the first.
+fn map(name: &str, bytes: usize, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => "load the gate into the kernel".into(),
+        _ => format!("make the map {name} of {bytes} bytes"),
+    }
+}
+
 fn privilege_hint(error: &io::Error) -> &'static str {
     if error.raw_os_error() == Some(libc::EPERM) {
-        "; octroi needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+        "; run it as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, as octroi.service does"
     } else {
         ""
     }

@@ -45,7 +45,7 @@ fn times_to_live_are_durations_from_a_second_to_a_year() {
         ("1y", "is in months or years"),
         ("999ms", "is shorter than a second"),
         ("0s", "is shorter than a second"),
-        ("-2h", "is shorter than a second"),
+        ("-2h", "is negative; expected a duration"),
         ("366d", "is longer than a year"),
         ("8760h 1s", "is longer than a year"),
         ("99999999d", "is not a duration"),

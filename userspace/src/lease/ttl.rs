@@ -37,8 +37,10 @@ impl FromStr for Ttl {
         let length: SignedDuration = span
             .to_duration(SpanRelativeTo::days_are_24_hours())
             .map_err(|_| format!("is in months or years, which have no fixed length; {EXPECTED}"))?;
-        let nanoseconds = length.as_nanos();
-        u64::try_from(nanoseconds).unwrap_or(if nanoseconds < 0 { 0 } else { u64::MAX }).try_into()
+        if length.is_negative() {
+            return Err(format!("is negative; {EXPECTED}"));
+        }
+        u64::try_from(length.as_nanos()).unwrap_or(u64::MAX).try_into()
     }
 }
 

@@ -161,3 +161,68 @@ fn what_names_a_file_that_cannot_be_used_is_named() {
         }
     }
 }
+
+#[test]
+fn the_configuration_is_named_before_the_command_or_behind_it() {
+    let folder = tempfile::tempdir().expect("make a temporary directory");
+    let at = |name: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, "nonsense = 1\n").expect("write into a directory of ours");
+        path.display().to_string()
+    };
+    let (one, other) = (at("one.toml"), at("other.toml"));
+    for (arguments, named) in [
+        (&["-c", &one, "check"][..], &one),
+        (&["check", "-c", &one], &one),
+        (&["-c", &one, "check", "-c", &other], &other),
+        (&["-c", &one, "lease", "list"], &one),
+        (&["lease", "--config", &one, "list"], &one),
+        (&["--config", &one, "status"], &one),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_octroi")).args(arguments).output().expect("run octroi");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(&format!("{named}:1")), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_replay_says_what_it_does_not_apply_and_that_nothing_is_nothing() {
+    let folder = tempfile::tempdir().expect("make a temporary directory");
+    let path = |name: &str| folder.path().join(name);
+    let rule = "[[rule]]\nname = \"slow\"\nsource.any = true\naction = \"limit\"\nrate = 1\nper = \"rule\"\n";
+    let write = |rule: &str| {
+        fs::write(path("octroi.toml"), format!("interfaces = [\"none0\"]\n{rule}"))
+            .expect("a directory of ours");
+    };
+    let header = [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0];
+    // UDP from 8.8.8.8, three times in no time.
+    let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+    frame.extend([8, 8, 8, 8, 192, 0, 2, 1, 0x10, 0, 0, 9, 0, 8, 0, 0]);
+    let length = u32::try_from(frame.len()).expect("short").to_le_bytes();
+    let packet = [&[0; 8][..], &length, &length, &frame].concat();
+    fs::write(path("empty.pcap"), header).expect("a directory of ours");
+    fs::write(path("full.pcap"), [&header[..], &packet, &packet, &packet].concat())
+        .expect("a directory of ours");
+    let replay = |capture: &str, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_octroi"));
+        command.arg("replay").arg(path(capture)).args(["--engine", "host"]).args(arguments);
+        let output = command.arg("-c").arg(path("octroi.toml")).output().expect("run octroi");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    write("");
+    let nothing = (Some(0), "0 packets: the capture has none\n".to_owned(), String::new());
+    assert_eq!(replay("empty.pcap", &[]), nothing);
+    assert_eq!(replay("empty.pcap", &["--json"]), (Some(0), String::new(), String::new()));
+    assert_eq!(replay("full.pcap", &[]).2, "", "no limit");
+    write(rule);
+    let (code, text, error) = replay("full.pcap", &[]);
+    assert!(code == Some(0) && text.contains("pass") && !text.contains("limit"), "{text}{error}");
+    let told = "octroi: rates are not applied: 3 packets that limits decided about (\"slow\") count as within them, and pass";
+    assert!(error.starts_with(told) && error.lines().count() == 1, "{error}");
+    let (code, _, error) = replay(".", &[]);
+    assert!(code == Some(1) && error.contains("it is a directory; name a file in it"), "{error}");
+    fs::write(path("text.pcap"), "not a capture at all, but text").expect("a directory of ours");
+    let (code, _, error) = replay("text.pcap", &[]);
+    assert!(code == Some(1) && error.contains("its first bytes are of neither pcap nor pcapng"), "{error}");
+}

@@ -35,8 +35,14 @@ pub(super) fn packets(
 ) -> anyhow::Result<()> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("open the capture {name}"))?;
+    if file.metadata().is_ok_and(|file| file.is_dir()) {
+        bail!("open the capture {name}: it is a directory; name a file in it");
+    }
     let mut reader = create_reader(BUFFER, file).map_err(|error| {
-        anyhow::anyhow!("read the capture {name}: neither pcap nor pcapng ({})", text(&error))
+        anyhow::anyhow!(
+            "read the capture {name}: {}; it has to be pcap or pcapng, as tcpdump -w writes it",
+            text(&error)
+        )
     })?;
     let mut interfaces: HashMap<u32, Interface> = HashMap::new();
     let mut number = 0u64;
@@ -116,9 +122,10 @@ fn clip(data: &[u8], captured: u32) -> &[u8] {
 
 fn text<T: std::fmt::Debug>(error: &PcapError<T>) -> String {
     match error {
-        PcapError::HeaderNotRecognized => "its first bytes are not known".into(),
+        PcapError::HeaderNotRecognized => "its first bytes are of neither pcap nor pcapng".into(),
         PcapError::UnexpectedEof => "it ends too early".into(),
         PcapError::BufferTooSmall => "a block is above 1 MiB".into(),
-        other => format!("{other:?}"),
+        PcapError::ReadError => "the system cannot read it".into(),
+        _ => "a block is not as the format has it".into(),
     }
 }

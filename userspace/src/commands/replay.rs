@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Failure,
-    config::Config,
+    config::{Action, Config},
     dataplane::{Program, ProgramOptions, Sharing, bpffs::Scratch},
     policy::{Databases, compile::compile, slots::Slots},
 };
@@ -61,11 +61,13 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
     let mut output = BufWriter::new(io::stdout().lock());
     let mut number = 0;
     let mut cut = Cut::default();
+    let mut limits = Limits::of(&config);
     let all = packets(&args.capture, |captured| {
         number += 1;
         let judged = judge.judge(captured.frame)?;
         cut.add(&captured, judged.outcome.slot);
         let line = line(number, &captured, &judged, &slots);
+        limits.add(&line);
         if args.read.json {
             output.write_all((serde_json::to_string(&line)? + "\n").as_bytes())?;
         } else {
@@ -74,11 +76,15 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
         Ok(())
     });
     // What was judged before a capture turned out to be cut short is told all the same.
-    if !args.read.json && number > 0 {
-        print(&report.text(judge.name()));
+    match number {
+        _ if args.read.json => {}
+        0 if all.is_ok() => print("0 packets: the capture has none\n"),
+        0 => {}
+        _ => print(&report.text(judge.name())),
     }
     let written = all.and_then(|()| Ok(output.flush()?));
     cut.warn();
+    limits.warn();
     match written {
         // Whoever read has gone: `octroi replay --json | head`.
         Err(error) if is_broken_pipe(&error) => Ok(()),
@@ -88,6 +94,34 @@ pub fn run(args: &ReplayArgs) -> Result<(), Failure> {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// What rules that limit decided about: nobody counts rates here, since a capture's times are not the gate's.
+struct Limits {
+    rules: Vec<String>,
+    packets: u64,
+}
+
+impl Limits {
+    fn of(config: &Config) -> Self {
+        let rules = config.rules.iter().filter(|rule| matches!(rule.action, Action::Limit(_)));
+        Self { rules: rules.map(|rule| rule.name.clone()).collect(), packets: 0 }
+    }
+
+    fn add(&mut self, line: &Line<'_>) {
+        self.packets += u64::from(line.rule.is_some_and(|name| self.rules.iter().any(|rule| rule == name)));
+    }
+
+    fn warn(&self) {
+        let Self { rules, packets } = self;
+        if let Some((first, rest)) = rules.split_first() {
+            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            note(&format!(
+                "rates are not applied: {packets} packets that limits decided about ({first:?}{more}) count as within them, and pass; \
+                 an observing limit counts none"
+            ));
+        }
+    }
 }
 
 /// Packets of which the capture does not hold all.

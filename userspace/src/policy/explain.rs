@@ -16,7 +16,7 @@ use super::{
     window::Stage,
 };
 use crate::{
-    config::{Config, Rule},
+    config::{Action, Config, Rule},
     geoip::special::Special,
     lease::Lease,
 };
@@ -207,7 +207,15 @@ impl<'a> Explainer<'a> {
         let special = facts.special.is_some();
         let because = match (lease, found.rule) {
             (Some(lease), _) => lease.describe(),
-            (None, Some(rule)) => format!("rule \"{}\"", self.config.rules[rule].name),
+            (None, Some(rule)) => {
+                let Rule { name, action, .. } = &self.config.rules[rule];
+                match action {
+                    Action::Limit(limit) => {
+                        format!("rule \"{name}\"; within its rate, {} a second, packets pass", limit.rate)
+                    }
+                    _ => format!("rule \"{name}\""),
+                }
+            }
             (None, None) if skipped => "local sources pass (policy.local = \"pass\")".into(),
             (None, None) => format!("no rule matches, and policy.default is \"{}\"", found.verdict.as_str()),
         };

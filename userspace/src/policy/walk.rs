@@ -23,7 +23,7 @@ use super::{
     window::Window,
 };
 use crate::{
-    config::{Action, Rule},
+    config::{Action, Per, Rule},
     lease::Lease,
     time,
 };
@@ -223,7 +223,9 @@ impl Question {
             text += &format!(" about {}", services.typed.join(", "));
         }
         if let Action::Limit(limit) = &rule.action {
-            text += &format!(": packets above {} a second are dropped", limit.rate);
+            let per = if limit.per == Per::Source { " from a source" } else { "" };
+            text +=
+                &format!(": up to {} packets a second{per} pass, and what is above is dropped", limit.rate);
         }
         if rule.established {
             text += "; packets of connections that exist go on";

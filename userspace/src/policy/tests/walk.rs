@@ -112,17 +112,21 @@ fn what_becomes_of_connections_and_of_packets_within_a_rate_is_said_of_the_rule_
         (
             "limit",
             "rate = 50\nper = \"source\"",
-            format!("matches, and decides: packets above 50 a second are dropped{goes_on}"),
+            format!(
+                "matches, and decides: up to 50 packets a second from a source pass, and what is above is dropped{goes_on}"
+            ),
         ),
         (
             "limit",
             "rate = 1\nper = \"rule\"\nestablished = \"drop\"",
-            "matches, and decides: packets above 1 a second are dropped".to_owned(),
+            "matches, and decides: up to 1 packets a second pass, and what is above is dropped".to_owned(),
         ),
     ] {
         let text = china("one", action, keys);
         assert_eq!(reasons(&text, HTTPS, 0), [matches("enforce", &reason)], "{keys}");
-        assert_eq!(explained(&text, HTTPS, 0).verdict, action, "of a packet that does not go on");
+        let told = explained(&text, HTTPS, 0);
+        assert_eq!(told.verdict, action, "of a packet that does not go on");
+        assert_eq!(told.because.contains("; within its rate, "), action == "limit", "{}", told.because);
     }
 }
 

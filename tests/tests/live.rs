@@ -2,11 +2,14 @@
 
 use std::{fs, net::Ipv4Addr, path::Path};
 
+use octroi_gate::corpus::build::udp;
 use octroi_tests::{
     command::{self, Finished},
     gate::Gate,
     netns::Lab,
     policy::STORY,
+    wait::until,
+    wire::Sender,
 };
 use serde_json::Value;
 
@@ -118,6 +121,32 @@ fn thousands_of_addresses_are_explained_alike_and_none_is_counted() {
     );
     let counted = gate.metrics().sum("octroi_packets_total", &[("country", "CN")]);
     assert!(counted == 0.0, "{counted} packets counted, and none was sent");
+}
+
+#[test]
+fn what_is_asked_live_is_counted_by_no_rule_and_taken_from_no_bucket() {
+    let rule = |name: &str, rest: &str| format!("[[rule]]\nname = {name:?}\nsource.any = true\n{rest}\n");
+    let limit = "action = \"limit\"\nrate = 1\nburst = 1\nper = \"rule\"\n";
+    let policy = [
+        rule("later", "action = \"drop\"\nfrom = 2200-01-01T00:00:00Z"),
+        rule("watched", &format!("{limit}observe = true")),
+        rule("refused", "action = \"reject\"\nservice = [\"tcp\"]"),
+        rule("held", limit),
+    ];
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, &policy.concat());
+    for port in ["tcp/443", "udp/443"] {
+        let lines = stream(&gate, &["--live", "--port", port], &"1.0.1.1\n240e::1\n".repeat(50)).success();
+        assert_eq!(lines.lines().count(), 100, "{lines}");
+    }
+    let counted = |labels: &[(&str, &str)]| gate.metrics().sum("octroi_rule_packets_total", labels);
+    assert_eq!(counted(&[]), 0.0, "{}", gate.describe());
+    let pair = lab.pair();
+    Sender::new(&lab.outside, &pair.peer)
+        .send(&udp(Ipv4Addr::new(1, 0, 1, 1).into(), pair.gate4.into()).frame());
+    until("the packet is counted", || counted(&[("rule", "held")]) > 0.0);
+    assert_eq!(counted(&[("rule", "held"), ("verdict", "pass")]), 1.0, "{}", gate.describe());
+    assert_eq!((counted(&[("rule", "later")]), counted(&[("rule", "watched")])), (1.0, 0.0));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! on both ends of the wire, and frames made by hand where a socket would not send them.
 
 use std::{
+    fs,
     io::{self, ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     thread,
@@ -11,7 +12,7 @@ use std::{
 use octroi_gate::corpus::build::{Build, tcp, udp};
 use octroi_tests::{
     gate::{Gate, Setup},
-    netns::Lab,
+    netns::{Lab, Namespace, Pair},
     nft::Counters,
     socket,
     wait::until,
@@ -268,7 +269,7 @@ fn client(lab: &Lab, source: IpAddr, connected: bool) -> (UdpSocket, SocketAddr,
     if connected {
         socket.connect(server).expect("a route to it");
     }
-    socket.set_read_timeout(Some(NEVER)).expect("a time limit");
+    socket.set_read_timeout(Some(if connected { SOON } else { NEVER })).expect("a time limit");
     let own = socket.local_addr().expect("a bound socket has an address");
     (socket, own, server)
 }
@@ -345,20 +346,51 @@ fn a_connection_that_the_host_closes_first_ends_at_the_other_side_too() {
         thread::sleep(Duration::from_millis(200));
     }
     // Closed as well, an end stays for as long as nobody says that its FIN has arrived.
-    let states = || {
-        lab.outside.run(|| {
-            let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].map(|path| {
-                std::fs::read_to_string(path.replace("self", "thread-self")).expect("a table of sockets")
-            });
-            tables
-                .concat()
-                .lines()
-                .filter_map(|line| line.split_whitespace().nth(3))
-                .any(|state| state == "09")
-        })
-    };
-    until("the last FIN is acknowledged", || !states());
+    until("the last FIN is acknowledged", || sockets_in(&lab.outside, "09") == 0);
     assert_eq!(counts(&gate)[1], 0.0, "{}", gate.describe());
+}
+
+/// How many sockets of a namespace are in a state: its number in include/net/tcp_states.h, as the tables print it.
+fn sockets_in(namespace: &Namespace, state: &str) -> usize {
+    let tables = namespace.run(|| {
+        ["tcp", "tcp6"].map(|table| {
+            fs::read_to_string(format!("/proc/thread-self/net/{table}")).expect("a table of sockets")
+        })
+    });
+    let states =
+        tables.iter().flat_map(|table| table.lines()).filter_map(|line| line.split_whitespace().nth(3));
+    states.filter(|found| *found == state).count()
+}
+
+#[test]
+fn what_a_syn_alone_has_made_is_no_connection_yet() {
+    const SYN: u8 = 2;
+    const SYN_RECV: &str = "03";
+    // Nobody outside has these sources, so nobody says anything to what the host answers them.
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, "");
+    let Pair { gate: device, peer_mac: [a, b, c, d, e, f], .. } = lab.pair();
+    let sender = Sender::new(&lab.outside, &lab.pair().peer);
+    let mut listeners = Vec::new();
+    let segments = SOURCES.map(|source| {
+        let here = lab.pair().here(source);
+        lab.inside.ip(&format!("route add {source} dev {device}"));
+        lab.inside.ip(&format!(
+            "neigh add {source} lladdr {a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{f:x} dev {device} nud permanent"
+        ));
+        let listener = lab.inside.run(|| TcpListener::bind((here, 0))).expect("listen inside");
+        let port = listener.local_addr().expect("a bound socket has an address").port();
+        listeners.push(listener);
+        tcp(source, here).ports(4000, port)
+    });
+    segments.iter().for_each(|segment| sender.send(&segment.clone().flags(SYN).frame()));
+    until("both are half open", || sockets_in(&lab.inside, SYN_RECV) == 2);
+    gate.write(DROP);
+    gate.reload().success();
+    let frames = segments.map(|segment| segment.flags(ACK).frame());
+    assert_eq!(arriving(&lab, &frames), Vec::<Vec<u8>>::new(), "{}", gate.describe());
+    assert_eq!(counts(&gate), [0.0, 2.0], "{}", gate.describe());
+    assert_eq!(sockets_in(&lab.inside, SYN_RECV), 2, "they were there to be found");
 }
 
 #[test]

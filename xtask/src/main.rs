@@ -70,10 +70,11 @@ enum Verb {
     ///
     /// Installs lintian and rpm where they are missing, and builds cargo-deb and cargo-generate-rpm into target/tools.
     Package,
-    /// The package in a machine of its own, with a real systemd: boots, upgrades, crashes, hangs, power cuts, removal.
+    /// The package in a machine of its own, with a real systemd: boots, upgrades, crashes, hangs, clocks, power cuts,
+    /// removal.
     ///
     /// As root. By QEMU without KVM, whose machine has no way out: its one interface leads to this program. Installs
-    /// qemu-system-x86, qemu-utils and mmdebstrap where they are missing; the machine is made of Debian's packages from where
+    /// qemu-system-x86 and mmdebstrap where they are missing; the machine is made of Debian's packages from where
     /// this one's come from, once, into target/vm.
     Vm {
         /// Of which release of Debian the machine is.

@@ -41,10 +41,22 @@ pub(super) enum Source {
     Allowed4,
     /// From Canada, in IPv6.
     Allowed6,
+    /// From Japan, about which there is a rule that ends.
+    Ends,
+    /// From Korea, about which there is a rule that begins.
+    Begins,
 }
 
 impl Source {
-    const ALL: [Self; 5] = [Self::Blocked4, Self::Blocked6, Self::Leased, Self::Allowed4, Self::Allowed6];
+    const ALL: [Self; 7] = [
+        Self::Blocked4,
+        Self::Blocked6,
+        Self::Leased,
+        Self::Allowed4,
+        Self::Allowed6,
+        Self::Ends,
+        Self::Begins,
+    ];
 
     pub(super) fn address(self) -> IpAddr {
         let text = match self {
@@ -53,6 +65,8 @@ impl Source {
             Self::Leased => "1.0.8.1",
             Self::Allowed4 => "8.8.8.8",
             Self::Allowed6 => "2001:4860:4860::8888",
+            Self::Ends => "1.0.16.1",
+            Self::Begins => "1.16.0.1",
         };
         text.parse().expect("an address")
     }
@@ -80,7 +94,7 @@ impl fmt::Display for Count {
 
 #[derive(Clone, Copy, Default)]
 struct Figures {
-    counts: [Count; 5],
+    counts: [Count; 7],
     /// When an allowed source was answered last, and the longest time between two such answers.
     last: Option<Instant>,
     longest: Duration,
@@ -88,7 +102,7 @@ struct Figures {
 
 /// What happened on the wire since a moment.
 pub(super) struct Since {
-    counts: [Count; 5],
+    counts: [Count; 7],
     pub(super) longest_silence: Duration,
 }
 
@@ -179,7 +193,7 @@ impl Drop for Wire {
 /// A moment.
 pub(super) struct Mark<'wire> {
     wire: &'wire Wire,
-    counts: [Count; 5],
+    counts: [Count; 7],
 }
 
 impl Mark<'_> {

@@ -36,7 +36,7 @@ use crate::{
         compile::{Compilation, classify},
         slots::{Outcome, Slots},
         standing::{Standing, standings},
-        window::{self, Stage},
+        window::{self, Stage, last_over},
     },
     time,
 };
@@ -64,6 +64,8 @@ pub(super) struct Live {
     pub(super) in_force: Arc<Config>,
     /// Where the databases were read from.
     pub(super) originals: Arc<Originals>,
+    /// See [`last_over`]: what was over when it was compiled.
+    pub(super) last_over: u64,
     pub(super) dataplane: Dataplane,
     /// Those that are in the kernel.
     pub(super) leases: Leases,
@@ -98,7 +100,9 @@ pub(super) struct Live {
 #[derive(Debug)]
 pub struct Candidate {
     pub(super) config: Arc<Config>,
-    originals: Originals,
+    originals: Arc<Originals>,
+    /// See [`Live::last_over`].
+    last_over: u64,
     compilation: Compilation,
     databases: Vec<DatabaseStatus>,
     pub(super) standings: Vec<Standing>,
@@ -123,25 +127,26 @@ impl Candidate {
     pub(super) fn new(
         config: impl Into<Arc<Config>>,
         text: Arc<str>,
-        originals: Originals,
+        originals: impl Into<Arc<Originals>>,
         logins: &[Login],
     ) -> Result<Self, Failure> {
-        let config = config.into();
+        let (config, originals, now) = (config.into(), originals.into(), time::now_ns());
         dataplane::prepare();
         let databases = originals.read()?;
         let (classified, standings) = std::thread::scope(|scope| {
             let standings = scope.spawn(|| standings(&config, &databases));
-            let classified = classify(&config, &databases, Some(time::now_ns()));
+            let classified = classify(&config, &databases, Some(now));
             (classified, standings.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         let classified = classified.map_err(Failure::config)?;
         let networks = databases.country.networks;
         let statuses = databases.all().map(database_status).collect();
         let warnings = databases.empty_lists().collect();
-        let locked_out = LockedOut::by(&config, &databases, logins, time::now_ns());
+        let locked_out = LockedOut::by(&config, &databases, logins, now);
         let compilation = classified.build_last(&config, databases).map_err(Failure::config)?;
         let tables = tables(networks, &compilation);
         Ok(Self {
+            last_over: last_over(&config.rules, now),
             config,
             originals,
             compilation,
@@ -190,7 +195,8 @@ impl Engine {
             in_force: Arc::clone(&config),
             config,
             text: candidate.text,
-            originals: Arc::new(candidate.originals),
+            originals: candidate.originals,
+            last_over: candidate.last_over,
             dataplane,
             leases,
             damage,
@@ -286,7 +292,8 @@ impl Engine {
             program,
             config: candidate.config,
             text: candidate.text,
-            originals: Arc::new(candidate.originals),
+            originals: candidate.originals,
+            last_over: candidate.last_over,
             outcomes: candidate.compilation.outcomes,
             classes: candidate.compilation.compiled.classes.len(),
             tables: candidate.tables,

@@ -29,6 +29,8 @@ pub(super) struct Generation {
     /// What the configuration was read from.
     pub(super) text: Arc<str>,
     pub(super) originals: Arc<Originals>,
+    /// See [`Live::last_over`].
+    pub(super) last_over: u64,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) classes: usize,
     pub(super) tables: Tables,
@@ -50,6 +52,7 @@ impl Live {
         swap(&mut self.config, &mut other.config);
         swap(&mut self.text, &mut other.text);
         swap(&mut self.originals, &mut other.originals);
+        swap(&mut self.last_over, &mut other.last_over);
         swap(&mut self.outcomes, &mut other.outcomes);
         swap(&mut self.classes, &mut other.classes);
         swap(&mut self.tables, &mut other.tables);

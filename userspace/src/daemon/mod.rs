@@ -1,6 +1,7 @@
 //! The daemon: validate → compile → load → attach → ready, then one loop over everything that can happen.
 
 mod book;
+mod clock;
 pub mod confirm;
 pub mod control;
 mod databases;
@@ -114,8 +115,14 @@ async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> R
     keep(&engine);
 
     let heart = Heart::new();
+    let mut late = None;
     loop {
         engine.end_leases();
+        // However the clock came to go back, and whatever has been stepped to since.
+        if engine.is_ahead() {
+            let compiled = heart.through(blocking(&engine, Engine::go_back_in_time)).await;
+            clock::tell(&mut late, compiled.err());
+        }
         heart.beat();
         // The kernel tells of most changes; not of a program that somebody detached, nor when an interface that took none
         // would take one.

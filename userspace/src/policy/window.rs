@@ -79,6 +79,17 @@ impl Stage {
     }
 }
 
+/// The last change of these rules that is over at `now`, and that [`Window::of`] leaves out therefore; 0: none. Before it, what
+/// was compiled for `now` is wrong. All in nanoseconds since the Unix epoch.
+#[must_use]
+pub fn last_over(rules: &[Rule], now: u64) -> u64 {
+    let changes = rules.iter().flat_map(|rule| {
+        let ramped = rule.from.filter(|_| !rule.observe).map(|from| from.saturating_add(rule.ramp));
+        [ramped, rule.until]
+    });
+    changes.flatten().filter(|&time| time <= now).max().unwrap_or(0)
+}
+
 /// When a rule's stage changes next after `now`; both in nanoseconds since the Unix epoch.
 #[must_use]
 pub fn next_change(rule: &Rule, now: u64) -> Option<u64> {
@@ -126,6 +137,20 @@ mod tests {
             None,
             "it only observes, for good"
         );
+    }
+
+    #[test]
+    fn what_is_left_out_is_known_by_the_last_change_that_is_over() {
+        let rules = [timed(), rule(""), rule("observe = true\nfrom = 1970-01-01T00:02:00Z\n")];
+        let last =
+            [0, 100, 149, 150, 299, 300, 1000].map(|second| last_over(&rules, second * SECOND) / SECOND);
+        assert_eq!(last, [0, 0, 0, 150, 150, 300, 300]);
+        // From it on, and up to the next, nothing that is compiled differs.
+        for (now, last) in [(299, 150), (1000, 300)] {
+            let at = |second| rules.each_ref().map(|rule| Window::of(rule, Some(second * SECOND)));
+            assert_eq!(at(now), at(last));
+            assert_ne!(at(last), at(last - 1));
+        }
     }
 
     #[test]

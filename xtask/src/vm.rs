@@ -10,7 +10,7 @@ use std::{fs, path::Path, time::Instant};
 
 use anyhow::{Context, bail};
 
-use self::{machine::Parts, wire::Wire};
+use self::{machine::Setting, wire::Wire};
 use crate::{
     package,
     packages::{ensure, is_root},
@@ -27,8 +27,8 @@ const PROGRAMS: [(&str, &str); 4] = [
 /// The version that is upgraded to: the same tree under another name.
 const NEXT: &str = "0.1.1-1";
 
-/// Makes packages and machine, and goes through the story.
-pub(crate) fn run(root: &Path, release: &str) -> anyhow::Result<()> {
+/// Makes packages and machine, and goes through the story, or its `chosen` parts.
+pub(crate) fn run(root: &Path, release: &str, chosen: &[String]) -> anyhow::Result<()> {
     if !is_root() {
         bail!(
             "the machine's disk is made of Debian's packages with their owners: run `cargo xtask vm` as root"
@@ -43,10 +43,10 @@ pub(crate) fn run(root: &Path, release: &str) -> anyhow::Result<()> {
     let image = image::image(&folder, release)?;
     let begun = Instant::now();
     let wire = Wire::new(&folder)?;
-    let parts = Parts { folder: &folder, image: &image, packages: &packages, wire: &wire };
-    println!("the machine's console: {}", parts.log().display());
+    let setting = Setting { folder: &folder, image: &image, packages: &packages, wire: &wire };
+    println!("the machine's console: {}", setting.log().display());
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    story::tell(&parts, &name(&first), &name(&next))
+    story::tell(&setting, &name(&first), &name(&next), chosen)
         .with_context(|| format!("after {:.0} s of the machine's life", begun.elapsed().as_secs_f64()))?;
     println!("all good, in {:.0} s of the machine's life", begun.elapsed().as_secs_f64());
     Ok(())

@@ -23,7 +23,7 @@ use crate::shell::run_quietly;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A machine's disk and what is around it.
-pub(super) struct Parts<'all> {
+pub(super) struct Setting<'all> {
     pub(super) folder: &'all Path,
     pub(super) image: &'all Image,
     /// A second disk, read only.
@@ -31,7 +31,7 @@ pub(super) struct Parts<'all> {
     pub(super) wire: &'all Wire,
 }
 
-impl Parts<'_> {
+impl Setting<'_> {
     /// A disk as on the first day.
     pub(super) fn new_disk(&self) -> anyhow::Result<()> {
         let disk = self.disk();

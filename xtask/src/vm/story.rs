@@ -10,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure as hold};
+use anyhow::{Context, bail, ensure as hold};
 use serde_json::Value;
 
 use super::{
-    machine::{Machine, Parts},
+    machine::{Machine, Setting},
     wire::{Count, Mark, Since, Source, Wire},
 };
 
@@ -25,49 +25,88 @@ const POLICY: &str =
 /// The daemon's process; 0 where none runs.
 const PID: &str = "systemctl show --property MainPID --value octroi";
 
-/// Goes through it: `first` and `next` are packages on the machine's second disk.
-pub(super) fn tell(parts: &Parts<'_>, first: &str, next: &str) -> anyhow::Result<()> {
-    parts.new_disk()?;
-    let machine = parts.boot()?;
-    let mut story = Story { parts, wire: parts.wire, machine, chapter: 0, begun: Instant::now() };
-    let told = story.whole(first, next);
+/// Part of the story, on a machine that runs octroi before and after it.
+type Part<'all> = fn(&mut Story<'all>) -> anyhow::Result<()>;
+
+/// What happens between installation and removal, under the names that `--part` takes.
+fn parts<'all>() -> [(&'static str, Part<'all>); 15] {
+    [
+        ("restart", Story::restart_of_the_machine),
+        ("stop", Story::stop_and_start),
+        ("restarts", Story::restarts),
+        ("upgrade", Story::upgrade),
+        ("kill", Story::kill),
+        ("hang", Story::hang),
+        ("invalid", Story::invalid),
+        ("journal", Story::journal),
+        ("clock", Story::clock_set),
+        ("clock-and-confirm", Story::clock_set_while_one_waits),
+        ("confirm", Story::waiting_over_a_restart),
+        ("lease", Story::power_cut_after_a_lease),
+        ("reload", Story::power_cuts_in_reloads),
+        ("database", Story::broken_database),
+        ("disabled", Story::disabled),
+    ]
+}
+
+/// Goes through it: `first` and `next` are packages on the machine's second disk; of the parts, the chosen ones, or all where
+/// none is.
+pub(super) fn tell(setting: &Setting<'_>, first: &str, next: &str, chosen: &[String]) -> anyhow::Result<()> {
+    let known = parts().map(|(name, _)| name);
+    if let Some(unknown) = chosen.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("the story has no part {unknown:?}; it has {}", known.join(", "));
+    }
+    setting.new_disk()?;
+    let machine = setting.boot()?;
+    let (wire, next) = (setting.wire, next.to_owned());
+    let mut story = Story { setting, wire, machine, next, unjudged: 0, chapter: 0, begun: Instant::now() };
+    let told = story.whole(first, chosen);
     told.map_err(|error| error.context(format!("step {} fails; {}", story.chapter + 1, story.describe())))
 }
 
 struct Story<'all> {
-    parts: &'all Parts<'all>,
+    setting: &'all Setting<'all>,
     wire: &'all Wire,
     machine: Machine,
+    /// The package to upgrade to.
+    next: String,
+    /// Frames that the interface received in this boot before the gate was closed.
+    unjudged: u64,
     chapter: u32,
     begun: Instant,
 }
 
 impl Story<'_> {
-    fn whole(&mut self, first: &str, next: &str) -> anyhow::Result<()> {
+    fn whole(&mut self, first: &str, chosen: &[String]) -> anyhow::Result<()> {
         self.without()?;
         self.install(first)?;
         self.enable()?;
-        self.restart_of_the_machine()?;
-        self.stop_and_start()?;
-        self.restarts()?;
-        self.upgrade(next)?;
-        self.kill()?;
-        self.hang()?;
-        self.invalid()?;
-        self.journal()?;
-        self.clock_set()?;
-        self.clock_set_while_one_waits()?;
-        self.waiting_over_a_restart()?;
-        self.power_cut_after_a_lease()?;
-        self.power_cuts_in_reloads()?;
-        self.broken_database()?;
-        self.disabled()?;
+        for (name, part) in parts() {
+            if chosen.is_empty() || chosen.iter().any(|one| one == name) {
+                part(self).with_context(|| format!("part {name:?}"))?;
+            }
+        }
         self.remove()?;
         self.purge()
     }
 
-    /// That every frame that the interface received since it is there was judged: counted by the gate.
+    /// That every frame that the interface received since the gate was closed was judged: counted by the gate.
     fn all_judged(&mut self) -> anyhow::Result<String> {
+        let (received, counted) = self.frames()?;
+        let received = received - self.unjudged;
+        hold!(received == counted && received > 0, "{received} frames received, {counted} judged");
+        Ok(format!("{counted} of {received} frames received judged"))
+    }
+
+    /// From here on, all frames have to be judged, though the interface has received some that were not.
+    fn closed_now(&mut self) -> anyhow::Result<()> {
+        let (received, counted) = self.frames()?;
+        self.unjudged = received - counted;
+        Ok(())
+    }
+
+    /// How many frames the interface has received since the machine is on, and the gate has counted.
+    fn frames(&mut self) -> anyhow::Result<(u64, u64)> {
         self.wire.pause(true);
         self.settle();
         let received = self.machine.sh("cat /sys/class/net/en*/statistics/rx_packets");
@@ -76,9 +115,7 @@ impl Story<'_> {
              sed -nE 's/^octroi_(packets|other_packets)_total\\{.*\\} ([0-9]+)$/\\2/p' <&3 | { n=0; while read c; do n=$((n + c)); done; echo $n; }",
         );
         self.wire.pause(false);
-        let (received, counted): (u64, u64) = (received?.parse()?, counted?.parse()?);
-        hold!(received == counted && received > 0, "{received} frames received, {counted} judged");
-        Ok(format!("{counted} of {received} frames received judged"))
+        Ok((received?.parse()?, counted?.parse()?))
     }
 
     /// That every source is answered.

@@ -31,6 +31,7 @@ impl<'all> Story<'all> {
     pub(super) fn restart_of_the_machine(&mut self) -> anyhow::Result<()> {
         let mark = self.wire.mark();
         self.machine.restart()?;
+        self.unjudged = 0;
         let (order, traffic) = (self.order()?, self.after_boot(&mark)?);
         let judged = self.all_judged()?;
         self.say("machine restarted", &format!("{order}; {judged}; {traffic}"))
@@ -154,10 +155,12 @@ impl<'all> Story<'all> {
         let traffic = closed_for(&mark, Duration::from_secs(2))?;
         self.machine.restart()?;
         let left = self.machine.sh(
-            "ip -details link | grep xdp || true; ls /sys/fs/bpf/octroi; pgrep octroi || true; systemctl is-active octroi || true",
+            "ip -details link | grep xdp || true; ls /sys/fs/bpf/octroi; ls -l /proc/[0-9]*/exe 2>/dev/null | grep octroi || true; systemctl is-active octroi || true",
         )?;
         hold!(left == "inactive", "left:\n{left}");
         let opened = self.open()?;
+        self.machine.sh("systemctl enable --quiet --now octroi")?;
+        self.closed_now()?;
         self.say(
             "disabled, and restarted",
             &format!("before the restart {traffic}; after it no program, no pins, no process: {opened}"),
@@ -178,7 +181,8 @@ impl<'all> Story<'all> {
     /// Switches it on again.
     fn boot(&mut self) -> anyhow::Result<Mark<'all>> {
         let mark = self.wire.mark();
-        self.machine = self.parts.boot()?;
+        self.machine = self.setting.boot()?;
+        self.unjudged = 0;
         Ok(mark)
     }
 

@@ -37,16 +37,18 @@ impl Story<'_> {
         hold!(user == "octroi", "it runs as {user}");
         let text = self.machine.sh("systemctl show --property StatusText --value octroi")?;
         hold!(text.contains("generation"), "its status is {text:?}");
-        self.settle();
+        self.closed_now()?;
         let mark = self.wire.mark();
         let traffic = closed_for(&mark, Duration::from_secs(3))?;
+        self.all_judged()?;
         self.say(
             "enabled and started",
             &format!("ready in {took:.1} s as user {user}, \"{text}\"; {traffic}"),
         )
     }
 
-    pub(super) fn upgrade(&mut self, package: &str) -> anyhow::Result<()> {
+    pub(super) fn upgrade(&mut self) -> anyhow::Result<()> {
+        let package = self.next.clone();
         let before = self.machine.sh(PID)?;
         let mark = self.wire.mark();
         let said = self.machine.sh(&format!("dpkg --install /mnt/{package}"))?;
@@ -63,7 +65,6 @@ impl Story<'_> {
     }
 
     pub(super) fn remove(&mut self) -> anyhow::Result<()> {
-        self.machine.sh("systemctl enable --quiet --now octroi")?;
         let said = self.apt("remove octroi")?;
         let detached = said.lines().find(|line| line.starts_with("octroi: the gate is open; detached: 1"));
         let detached =

@@ -119,6 +119,31 @@ fn sigterm_detaches_where_it_is_asked_to_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn whoever_asks_while_a_daemon_detaches_closes_no_gate_again() {
+    let lab = Lab::new();
+    let setup = Setup { control: "on_stop = \"detach\"".into(), ..Setup::new(BLOCK_CN) };
+    let mut gate = Gate::start_with(&lab, setup);
+    for _ in 0..10 {
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        // Nobody answers at the end.
+                        let _ = octroi_tests::prom::get(&lab.inside, 9462, "/healthz");
+                    }
+                });
+            }
+            let ended = gate.stop();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(ended.success());
+        });
+        wait::until("nothing is dropped", || passing(&lab) == (true, true));
+        gate.start_again();
+    }
+}
+
+#[test]
 fn a_killed_daemon_leaves_the_gate_closed_and_the_next_one_takes_it_over() {
     let lab = Lab::new();
     let mut gate = Gate::start(&lab, BLOCK_CN);

@@ -86,6 +86,8 @@ pub(super) struct Live {
     pub(super) last_reload: LastReload,
     pub(super) last_success: i64,
     pub(super) reloads: Reloads,
+    /// Whether the gate is open for good: whoever still asks, attaches to nothing.
+    pub(super) ended: bool,
     /// Why interfaces that exist are not filtered, by name.
     pub(super) unfiltered: Vec<(String, String)>,
     /// What it is kept as, to be loaded again, where it is.
@@ -215,6 +217,7 @@ impl Engine {
                 None => Reloads { success: 1, failure: 0 },
                 Some(_) => Reloads { success: 0, failure: 1 },
             },
+            ended: false,
             unfiltered: Vec::new(),
             kept: candidate.kept,
             fallback: candidate.fallback,
@@ -348,7 +351,9 @@ impl Engine {
 
     /// Detaches from every interface.
     pub fn detach_all(&self) {
-        self.live().dataplane.detach_all();
+        let mut live = self.live();
+        live.ended = true;
+        live.dataplane.detach_all();
     }
 
     /// What the log and systemd show: the generation and how many interfaces it filters.

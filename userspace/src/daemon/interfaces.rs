@@ -19,6 +19,9 @@ impl Live {
 
     /// The same; what to tell of those that it let go.
     fn follow_interfaces(&mut self) -> Result<Vec<String>, Failure> {
+        if self.ended {
+            return Ok(Vec::new());
+        }
         for lost in self.dataplane.forget_vanished()? {
             tracing::warn!("{lost}");
         }

@@ -38,7 +38,7 @@ fn times_to_live_are_durations_from_a_second_to_a_year() {
     }
     assert_eq!(read("1500ms"), Ok(SECOND * 3 / 2));
     for (text, words) in [
-        ("2", "has no unit; for hours, write 2h"),
+        ("2", "has no unit; write 2s, 2m, 2h or 2d"),
         ("", "is not a duration; expected a duration such as 90s, 30m, 2h or 7d, from 1s to 365d"),
         ("soon", "is not a duration"),
         ("1mo", "is in months or years, which have no fixed length"),

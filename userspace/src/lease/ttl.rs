@@ -29,7 +29,7 @@ impl FromStr for Ttl {
         let span: Span = text.trim().parse().map_err(|_| {
             let bare = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
             if bare {
-                format!("has no unit; for hours, write {text}h")
+                format!("has no unit; write {text}s, {text}m, {text}h or {text}d")
             } else {
                 format!("is not a duration; {EXPECTED}")
             }

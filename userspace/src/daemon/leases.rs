@@ -140,7 +140,9 @@ impl Engine {
         let (until, reason) = (since.saturating_add(ttl.nanoseconds()), reason.map(String::from));
         let lease = Lease { prefix, action, since, until, reason };
         if !force && action == Action::Drop {
-            let cut = cut_off(&self.live().leases, &lease, &lint::logins(login));
+            // First, since it reads all connections: nobody waits for that.
+            let logins = lint::logins(login);
+            let cut = cut_off(&self.live().leases, &lease, &logins);
             if let Some(Login { address, port }) = cut {
                 return Err(anyhow::anyhow!(
                     "lease add {prefix}: refused, since it would cut off whoever is logged in by ssh (port {port}) from {address}, \

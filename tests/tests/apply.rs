@@ -348,3 +348,25 @@ fn no_packet_is_lost_or_slips_past_while_policies_come_and_go() {
     let each = (sent / 2) as f64;
     assert_eq!(dropped, each, "{}", gate.describe());
 }
+
+#[test]
+fn what_was_there_before_a_confirmed_policy_counts_when_it_is_put_back() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    apply(&gate, BLOCK_US, "1h").success();
+    gate.octroi(["confirm"]).success();
+    assert_eq!(arriving(&lab, &BOTH), [CN]);
+    // The same bytes, by the same name, as a backup or git puts them back.
+    let mut previous = gate.config().into_os_string();
+    previous.push(".previous");
+    fs::rename(previous, gate.config()).expect("files of ours");
+    let said = gate.reload().success();
+    assert!(!said.contains("does not count"), "{said}");
+    assert_eq!(arriving(&lab, &BOTH), [US]);
+    // The same after going back.
+    gate.octroi(["rollback"]).success();
+    assert_eq!(arriving(&lab, &BOTH), [CN]);
+    gate.write(BLOCK_CN);
+    gate.reload().success();
+    assert_eq!(arriving(&lab, &BOTH), [US]);
+}

@@ -10,7 +10,7 @@ use std::{
 use super::{
     cli::{ApplyArgs, ConfigArg},
     print,
-    running::{request, unexpected},
+    running::{ask_at, places, request, unexpected},
 };
 use crate::{
     Failure,
@@ -61,8 +61,7 @@ pub fn confirm(args: &ConfigArg) -> Result<(), Failure> {
     match request(args, Request::Confirm)? {
         Reply::Confirmed { file, install } => {
             print(&format!("confirmed: {}\n", file.display()));
-            put(install.as_ref(), &file.display().to_string());
-            Ok(())
+            put(args, install.as_ref(), &file.display().to_string())
         }
         other => Err(unexpected(other)),
     }
@@ -82,8 +81,7 @@ pub fn rollback(args: &ConfigArg) -> Result<(), Failure> {
                 (None, None) => "the policy before the last".into(),
             };
             print(&format!("rolled back: generation {generation} is {what}\n"));
-            put(install.as_ref(), "the policy that runs now");
-            Ok(())
+            put(args, install.as_ref(), "the policy that runs now")
         }
         other => Err(unexpected(other)),
     }
@@ -96,24 +94,35 @@ fn warn(warnings: &[String]) {
 }
 
 /// Puts what runs into the configured file, and says so; where that cannot be, says what to do.
-fn put(install: Option<&Install>, what: &str) {
-    let Some(Install { path, text, changed }) = install else { return };
+fn put(args: &ConfigArg, install: Option<&Install>, what: &str) -> Result<(), Failure> {
+    let Some(Install { path, text, changed }) = install else { return Ok(()) };
     let shown = path.display();
     if *changed {
-        return print(&format!(
+        print(&format!(
             "warning: {shown} was changed since it was last loaded, so it stays as it is, and counts at the next reload or start: \
              make it say what is to hold\n"
         ));
+        return Ok(());
     }
+    // By what the file says before: what it will say may be in force only after a restart.
+    let places = places(args)?;
     match replace(path, text) {
         Ok(None) => print(&format!("installed: {what}, as {shown}\n")),
         Ok(Some(previous)) => {
             print(&format!("installed: {what}, as {shown}; what was there is {}\n", previous.display()));
         }
-        Err(error) => print(&format!(
-            "warning: {shown} does not say so: {error}; write {what} into it as a user who may; as long as it stays as it is, it \
-             does not count, and the daemon goes on, and starts again, with {what}\n"
-        )),
+        Err(error) => {
+            print(&format!(
+                "warning: {shown} does not say so: {error}; write {what} into it as a user who may; as long as it stays as it is, it \
+                 does not count, and the daemon goes on, and starts again, with {what}\n"
+            ));
+            return Ok(());
+        }
+    }
+    // From now on any file counts there, the one before as well.
+    match ask_at(&places, Request::Installed)?.map_err(anyhow::Error::from)? {
+        Reply::Noted => Ok(()),
+        other => Err(unexpected(other)),
     }
 }
 

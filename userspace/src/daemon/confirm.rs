@@ -336,9 +336,12 @@ impl Engine {
             );
             return Ok(WentBack { from: Some(file), warnings, ..WentBack::default() });
         }
-        let _alone = self.policies.alone();
+        let alone = self.policies.alone();
+        // What runs has to be known as such, or the one before it would be taken for the one before that.
+        let unkept = self.keep_running(&alone).err();
         let mut book = self.policies.book();
-        let Some(previous) = book.previous.clone() else {
+        let before = if unkept.is_some() { &book.good } else { &book.previous };
+        let Some(previous) = before.clone() else {
             return Err(anyhow::anyhow!(
                 "rollback: no policy waits for its confirmation, and none before the one that runs is kept in {}",
                 self.policies.shelf.path().display()
@@ -361,7 +364,12 @@ impl Engine {
             .filter(|install| !install.changed)
             .map(|_| Instead { configured: there, why: Why::RolledBack });
         let kept = Some(time::text(previous.since));
-        book.previous = book.good.replace(previous);
+        match unkept {
+            Some(error) => {
+                warnings.push(format!("what ran is not kept, so nothing leads back to it: {error}"))
+            }
+            None => book.previous = book.good.replace(previous),
+        }
         if let Err(error) = self.policies.write(book) {
             warnings.push(format!("{error}; the next start loads what ran before this rollback"));
         }

@@ -80,6 +80,8 @@ pub enum Request {
     Confirm,
     /// `octroi rollback`.
     Rollback,
+    /// What was to be in the configured file is there.
+    Installed,
 }
 
 impl Request {
@@ -159,6 +161,8 @@ pub enum Reply {
         /// What to mind, one sentence each.
         warnings: Vec<String>,
     },
+    /// To [`Request::Installed`].
+    Noted,
     /// It could not be done.
     Failed {
         /// Why.
@@ -307,6 +311,10 @@ async fn answer(
         }
         Ok(Request::Confirm) => in_turn(&events, |answer| Event::Change(Change::Confirm, answer)).await,
         Ok(Request::Rollback) => in_turn(&events, |answer| Event::Change(Change::Rollback, answer)).await,
+        Ok(Request::Installed) => {
+            tokio::task::spawn_blocking(move || engine.keep()).await.map_err(io::Error::other)?;
+            Reply::Noted
+        }
         Ok(Request::Explain { addresses, question }) => {
             let explain = move || {
                 engine.explain(&addresses, question, |explainer, one, lease| {
@@ -422,7 +430,8 @@ pub async fn ask(path: &Path, request: Request) -> Result<Reply, AskError> {
         | Request::Leases
         | Request::Apply(_)
         | Request::Confirm
-        | Request::Rollback => 24 * PATIENCE,
+        | Request::Rollback
+        | Request::Installed => 24 * PATIENCE,
     };
     let absent = |error: io::Error| AskError::Absent { path: path.into(), error };
     let connect = timeout(PATIENCE, UnixStream::connect(path)).await;

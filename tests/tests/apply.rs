@@ -147,12 +147,24 @@ fn rollback_goes_back_at_once_and_later_to_the_policy_before() {
     assert_eq!(gate.status()["last_reload"]["result"], "success");
     assert_eq!(fs::read_to_string(gate.config()).expect("a file"), gate.text(BLOCK_CN));
     refused(&gate.octroi(["confirm"]), 1, &["no policy waits"]);
-    refused(&gate.octroi(["rollback"]), 1, &["none before the one that runs is kept in"]);
+    // Once more, by somebody who is not sure: that is not meant to open the gate.
+    refused(
+        &gate.octroi(["rollback"]),
+        1,
+        &[
+            "`octroi rollback` went back from ",
+            "new.toml, and what ran before runs",
+            "octroi rollback --previous`",
+        ],
+    );
+    refused(&gate.octroi(["rollback", "--previous"]), 1, &["none before the one that runs is kept in"]);
 
     apply(&gate, BLOCK_US, "1h").success();
     gate.octroi(["confirm"]).success();
-    for (runs, passes) in [(BLOCK_CN, US), (BLOCK_US, CN), (BLOCK_CN, US)] {
-        let said = gate.octroi(["rollback"]).success();
+    for (runs, passes, more) in
+        [(BLOCK_CN, US, &[][..]), (BLOCK_US, CN, &["--previous"]), (BLOCK_CN, US, &["--previous"])]
+    {
+        let said = gate.octroi(["rollback"].iter().chain(more)).success();
         contains(
             &said,
             &["is the policy before the last, as it was at 20", "installed: the policy that runs now, as "],
@@ -173,10 +185,41 @@ fn rollback_goes_back_at_once_and_later_to_the_policy_before() {
     fs::remove_file(&list).expect("a file of ours");
     gate.octroi(["rollback"]).success();
     assert_eq!(arriving(&lab, &["9.9.9.9", CN]), ["9.9.9.9"]);
-    gate.octroi(["rollback"]).success();
+    gate.octroi(["rollback", "--previous"]).success();
     assert_eq!(arriving(&lab, &["9.9.9.9", CN]), [CN], "the list is gone, and kept");
     // Now the file says so, and its list is not there.
     refused(&gate.reload(), 78, &["listed.txt", "which rule \"listed\" lists"]);
+}
+
+#[test]
+fn rollback_comes_too_late_for_what_has_gone_and_skips_newer_files_of_the_same_policy() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, "");
+    let list = gate.directory().join("listed.txt");
+    fs::write(&list, "9.9.9.9\n").expect("a directory of ours");
+    gate.write(LISTED);
+    gate.reload().success();
+    let good = || serde_json::from_str(&kept(&gate)).unwrap_or(Value::Null)["good"]["files"].clone();
+    wait::until("kept", || good().as_array().is_some_and(|files| files.len() == 1));
+    let first = good();
+    // What is in the list is no other policy.
+    fs::write(&list, "9.9.9.9\n1.0.1.1\n").expect("a file of ours");
+    gate.reload().success();
+    wait::until("kept", || good() != first);
+    assert_eq!(arriving(&lab, &["9.9.9.9", CN, US]), [US]);
+
+    let late = |how: &str| {
+        let words = [how, "new.toml", "and what ran before runs", "octroi rollback --previous"];
+        refused(&gate.octroi(["rollback"]), 1, &words);
+        assert_eq!(arriving(&lab, &["9.9.9.9", CN, US]), [US]);
+    };
+    apply(&gate, BLOCK_US, "1s").success();
+    wait::until("back by itself", || gate.status()["pending_confirmation"].is_null());
+    late("was not confirmed in time");
+    refused(&apply(&gate, "x = ", "1h"), 78, &["not TOML"]);
+    late("was refused");
+    gate.octroi(["rollback", "--previous"]).success();
+    assert_eq!(arriving(&lab, &["9.9.9.9", CN, US]), ["9.9.9.9", CN, US]);
 }
 
 /// What is kept of policies.
@@ -335,7 +378,7 @@ fn no_packet_is_lost_or_slips_past_while_policies_come_and_go() {
             match round % 3 {
                 0 => gate.octroi(["rollback"]).success(),
                 1 => gate.octroi(["confirm"]).success(),
-                _ => gate.octroi(["rollback"]).success() + &gate.octroi(["rollback"]).success(),
+                _ => gate.octroi(["rollback"]).success() + &gate.octroi(["rollback", "--previous"]).success(),
             };
         }
         done.store(true, Ordering::Relaxed);

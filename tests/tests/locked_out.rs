@@ -5,14 +5,15 @@ use std::{
     io::{Read, Write},
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use octroi_tests::{
     command::{self, Finished},
-    gate::Gate,
+    gate::{Gate, Setup},
     netns::Lab,
     socket::connect,
+    wait,
 };
 
 const SOURCE: &str = "8.8.8.8";
@@ -178,6 +179,60 @@ fn whoever_asks_is_not_locked_out_wherever_ssh_listens() {
 }
 
 #[test]
+fn who_is_kept_out_already_holds_up_nothing() {
+    let lab = Lab::new();
+    let mut stream = session(&lab, 22);
+    let gate = Gate::start(&lab, BLOCK_US);
+    assert!(talks(&mut stream), "from before");
+    let pass = "[[rule]]\nname = \"office\"\nsource = { cidr = [\"9.9.9.9\"] }\naction = \"pass\"\n";
+    let said = apply(&gate, &format!("{pass}{BLOCK_US}"), CONSOLE, &[]).success();
+    assert!(!said.contains("warning"), "{said}");
+    gate.octroi(["rollback"]).success();
+    // But whoever asks does, and is asked about when he goes back, too.
+    refused(&apply(&gate, BLOCK_US, "8.8.8.8 40000 192.168.1.1 22", &[]), &["drops 8.8.8.8"]);
+    apply(&gate, "", CONSOLE, &[]).success();
+    gate.octroi(["confirm"]).success();
+    let back = |more: &[&str]| {
+        let mut command = gate.command(["rollback"].iter().chain(more));
+        command.env("SSH_CONNECTION", CONSOLE).env_remove("SSH_CLIENT");
+        command::run(command, command::SHORT)
+    };
+    refused(&back(&[]), &["rollback: refused, since it locks out", "--force goes back", "drops 8.8.8.8"]);
+    told(&back(&["--force"]).success(), &["warning: rule \"us\" drops 8.8.8.8"]);
+}
+
+#[test]
+fn files_that_lock_out_somebody_wait_until_he_has_gone() {
+    let lab = Lab::new();
+    let stream = session(&lab, 22);
+    let mut gate = Gate::prepare(&lab, Setup::new(""));
+    let list = gate.directory().join("bad.txt");
+    fs::write(&list, "9.9.9.9\n").expect("a directory of ours");
+    gate.write("[[rule]]\nname = \"bad\"\nsource = { list = [\"bad.txt\"] }\naction = \"drop\"\n");
+    gate.start_again();
+    fs::write(&list, "9.9.9.9\n8.8.8.0/24\n").expect("a file of ours");
+    let held = || gate.status()["held"][0].clone();
+    wait::until("held", || !held().is_null());
+    assert_eq!((&held()["database"], &gate.status()["generation"]), (&"list".into(), &1.into()));
+    told(held()["path"].as_str().unwrap_or_default(), &["/bad.txt"]);
+    told(
+        held()["reason"].as_str().unwrap_or_default(),
+        &["whoever is logged in by ssh would be locked out: rule \"bad\" drops 8.8.8.8"],
+    );
+    assert_eq!(gate.metrics().get("octroi_geoip_held", &[("database", "list")]), Some(1.0));
+    told(&gate.octroi(["status"]).success(), &["HELD", "bad.txt", "drops 8.8.8.8"]);
+    drop(stream);
+    let gone = Instant::now();
+    while gate.status()["generation"] == 1 {
+        assert!(gone.elapsed() < Duration::from_secs(40), "{}", gate.describe());
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert!(held().is_null());
+    assert_eq!(gate.metrics().get("octroi_geoip_held", &[("database", "list")]), Some(0.0));
+    assert_eq!(gate.log().matches("hold files that changed").count(), 1, "{}", gate.log());
+}
+
+#[test]
 fn a_ban_of_whoever_is_logged_in_is_refused_unless_somebody_insists() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, "");
@@ -198,7 +253,9 @@ fn a_ban_of_whoever_is_logged_in_is_refused_unless_somebody_insists() {
     gate.octroi(["lease", "add", "8.8.8.8", "--action", "pass", "--ttl", "2h"]).success();
     ban("8.8.8.0/24", own, &[]).success();
     assert!(talks(&mut stream));
-    ban("8.8.8.8", CONSOLE, &["--force"]).success();
+    refused(&ban("8.8.8.8", own, &[]), &["(port 2222) from 8.8.8.8"]);
+    // Of one address it is meant, as where fail2ban bans whoever has a connection to port 22 for that very reason.
+    ban("8.8.8.8", CONSOLE, &[]).success();
     stream.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket of ours");
     assert!(!talks(&mut stream), "cut off");
 }

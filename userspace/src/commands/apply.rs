@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    cli::{ApplyArgs, ConfigArg},
+    cli::{ApplyArgs, ConfigArg, RollbackArgs},
     print,
     running::{ask_at, places, request, unexpected},
 };
@@ -16,7 +16,7 @@ use crate::{
     Failure,
     config::read_text,
     daemon::{
-        confirm::{Install, Order},
+        confirm::{Back, Install, Order},
         control::{MAX_POLICY, Reply, Request},
     },
     lint,
@@ -71,8 +71,9 @@ pub fn confirm(args: &ConfigArg) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When there is nothing to go back to, or it cannot be loaded.
-pub fn rollback(args: &ConfigArg) -> Result<(), Failure> {
-    match request(args, Request::Rollback)? {
+pub fn rollback(args: &RollbackArgs) -> Result<(), Failure> {
+    let back = Back { previous: args.previous, force: args.force, login: lint::own_login() };
+    match request(&args.config, Request::Rollback(back))? {
         Reply::RolledBack { generation, from, kept, install, warnings } => {
             warn(&warnings);
             let what = match (from, kept) {
@@ -81,7 +82,7 @@ pub fn rollback(args: &ConfigArg) -> Result<(), Failure> {
                 (None, None) => "the policy before the last".into(),
             };
             print(&format!("rolled back: generation {generation} is {what}\n"));
-            put(args, install.as_ref(), "the policy that runs now")
+            put(&args.config, install.as_ref(), "the policy that runs now")
         }
         other => Err(unexpected(other)),
     }

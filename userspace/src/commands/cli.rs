@@ -46,7 +46,7 @@ pub enum Command {
     /// Keep the policy that was applied, and install it as the configuration.
     Confirm(ConfigArg),
     /// Go back: from a policy that was applied and not confirmed, or else to the one before the last.
-    Rollback(ConfigArg),
+    Rollback(RollbackArgs),
     /// Temporary exceptions and bans, which come before the rules and end by themselves, daemon or not.
     #[command(subcommand)]
     Lease(LeaseCommand),
@@ -220,6 +220,20 @@ pub struct ApplyArgs {
     /// How long it waits for `octroi confirm`, such as 60s or 10m; at most 1d.
     #[arg(long, value_name = "TIME", default_value = "60s", allow_hyphen_values = true, value_parser = parse_timeout)]
     pub confirm_timeout: Ttl,
+    /// Also where it would keep out somebody who is logged in by ssh.
+    #[arg(long)]
+    pub force: bool,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub config: ConfigArg,
+}
+
+/// Arguments of `rollback`.
+#[derive(Args, Debug)]
+pub struct RollbackArgs {
+    /// To the policy before the one that runs, also where the last change has gone already.
+    #[arg(long)]
+    pub previous: bool,
     /// Also where it would keep out somebody who is logged in by ssh.
     #[arg(long)]
     pub force: bool,

@@ -17,14 +17,8 @@ use super::{
     status::PendingStatus,
 };
 use crate::{
-    Failure,
-    config::Config,
-    dataplane::clock::since_boot,
-    lease::Ttl,
-    lint::{self, Login},
-    policy::Originals,
-    state::fingerprint,
-    time,
+    Failure, config::Config, dataplane::clock::since_boot, lease::Ttl, lint::Login, policy::Originals,
+    state::fingerprint, time,
 };
 
 /// What `octroi apply` asks for.
@@ -50,7 +44,21 @@ pub enum Change {
     /// `octroi confirm`.
     Confirm,
     /// `octroi rollback`.
-    Rollback,
+    Rollback(Back),
+}
+
+/// What `octroi rollback` asks for.
+#[derive(Clone, Copy, Default, Serialize, Deserialize, Debug)]
+pub struct Back {
+    /// To the policy before the one that runs, also where that is one that was gone back to.
+    #[serde(default)]
+    pub previous: bool,
+    /// Also where it locks out somebody who is logged in.
+    #[serde(default)]
+    pub force: bool,
+    /// Where whoever asks is logged in from.
+    #[serde(default)]
+    pub login: Option<Login>,
 }
 
 /// A text that is to be in the configured file.
@@ -144,15 +152,21 @@ impl Engine {
     /// Does what somebody waits for.
     pub fn change_policy(&self, change: Change) -> Reply {
         let reply = match change {
-            Change::Apply(order) => Reply::new(self.apply(*order), |(until, warnings)| Reply::Applied {
-                generation: self.live().generation,
-                until,
-                warnings,
-            }),
+            Change::Apply(order) => {
+                let file = order.file.clone();
+                let applied = self.apply(*order);
+                let refused = applied.is_err() && self.live().waiting.is_none();
+                self.policies.gone(refused.then(|| format!("{} was refused", file.display())));
+                Reply::new(applied, |(until, warnings)| Reply::Applied {
+                    generation: self.live().generation,
+                    until,
+                    warnings,
+                })
+            }
             Change::Confirm => {
                 Reply::new(self.confirm(), |(file, install)| Reply::Confirmed { file, install })
             }
-            Change::Rollback => {
+            Change::Rollback(back) => {
                 let done = |WentBack { from, kept, install, warnings }| Reply::RolledBack {
                     generation: self.live().generation,
                     from,
@@ -160,7 +174,7 @@ impl Engine {
                     install,
                     warnings,
                 };
-                Reply::new(self.rollback(), done)
+                Reply::new(self.rollback(back), done)
             }
         };
         if let Reply::Failed { error, .. } = &reply {
@@ -189,15 +203,8 @@ impl Engine {
         self.none_waits(&what)?;
         let config = Config::parse_named(&text, &self.path, &file)?;
         let originals = Originals::open(&config)?;
-        let candidate = Candidate::new(config, text.as_str().into(), originals, &lint::logins(login))?;
-        let cut = &candidate.locked_out.now;
-        if !cut.is_empty() && !force {
-            return Err(anyhow::anyhow!(
-                "{what}: refused, since it locks out whoever is logged in by ssh (--force applies it nevertheless):\n{}",
-                cut.join("\n")
-            )
-            .into());
-        }
+        let candidate = Candidate::new(config, text.as_str().into(), originals, &self.logins(login))?;
+        candidate.must_let_in(&what, force, "applies it")?;
         let alone = self.policies.alone();
         let kept = self.keep_running(&alone).map_err(anyhow::Error::from);
         kept.map_err(|error| {
@@ -280,9 +287,9 @@ impl Engine {
         let waits = {
             let live = self.live();
             let pending = live.waiting.as_ref().map(|waiting| waiting.pending.clone());
-            pending.map(|pending| (pending, Arc::clone(&live.originals), live.generation))
+            pending.map(|pending| (pending, Arc::clone(&live.originals), live.generation, live.accepted))
         };
-        let Some((pending, originals, generation)) = waits else {
+        let Some((pending, originals, generation, accepted)) = waits else {
             return Err(anyhow::anyhow!(
                 "confirm: no policy waits for it; `octroi status` says what runs, and its last reload why"
             )
@@ -306,14 +313,13 @@ impl Engine {
             .filter(|install| !install.changed)
             .map(|_| Instead { configured: there, why: Why::Confirmed });
         book.pending = None;
-        if !book.good.as_ref().is_some_and(|good| good.is_same(&kept)) {
-            book.previous = book.good.replace((*kept).clone());
-        }
+        book.keep(&kept, accepted);
         self.policies.write(book).map_err(|error| {
             let what = format!("confirm {}: it goes back unless this works in time", pending.file.display());
             anyhow::Error::from(error).context(what)
         })?;
         drop(alone);
+        self.policies.gone(None);
         let mut live = self.live();
         live.waiting = None;
         live.kept = Some(kept);
@@ -323,7 +329,10 @@ impl Engine {
     }
 
     /// Goes back: from what waits, or else to the policy before the last one that was meant.
-    fn rollback(&self) -> Result<WentBack, Failure> {
+    fn rollback(&self, Back { previous, force, login }: Back) -> Result<WentBack, Failure> {
+        if previous {
+            self.none_waits("rollback --previous")?;
+        }
         let waits = self.live().waiting.as_ref().map(|waiting| waiting.pending.file.clone());
         if let Some(file) = waits {
             let warnings = self.go_back()?;
@@ -334,7 +343,15 @@ impl Engine {
                 "octroi rollback: back from {} to the policy that ran before",
                 file.display()
             );
+            self.policies.gone(Some(format!("`octroi rollback` went back from {}", file.display())));
             return Ok(WentBack { from: Some(file), warnings, ..WentBack::default() });
+        }
+        // Who asks has come too late to go back from that, and means nothing else.
+        if let Some(gone) = self.policies.last_gone().filter(|_| !previous) {
+            return Err(anyhow::anyhow!(
+                "rollback: {gone}, and what ran before runs; to go to the policy before that, run `octroi rollback --previous`"
+            )
+            .into());
         }
         let alone = self.policies.alone();
         // What runs has to be known as such, or the one before it would be taken for the one before that.
@@ -348,7 +365,8 @@ impl Engine {
             )
             .into());
         };
-        let candidate = previous.load(&self.policies.shelf, &self.path, &lint::logins(None))?;
+        let candidate = previous.load(&self.policies.shelf, &self.path, &self.logins(login))?;
+        candidate.must_let_in("rollback", force, "goes back")?;
         let (mut warnings, _) = self.step(candidate, true)?;
         let there = fingerprint_of(&self.path);
         let is = |text: &str| there == Some(fingerprint(text.as_bytes()));
@@ -370,6 +388,7 @@ impl Engine {
             }
             None => book.previous = book.good.replace(previous),
         }
+        self.policies.gone(Some("`octroi rollback` went back".into()));
         if let Err(error) = self.policies.write(book) {
             warnings.push(format!("{error}; the next start loads what ran before this rollback"));
         }
@@ -411,6 +430,8 @@ impl Engine {
         }
         live.reloads.failure += 1;
         live.last_reload = failure(&told);
+        drop(live);
+        self.policies.gone(Some(format!("{file} was not confirmed in time")));
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     Event,
-    confirm::{Change, Install, Order},
+    confirm::{Back, Change, Install, Order},
     engine::Engine,
     leases::Wish,
     peer::{self, Right},
@@ -79,7 +79,7 @@ pub enum Request {
     /// `octroi confirm`.
     Confirm,
     /// `octroi rollback`.
-    Rollback,
+    Rollback(Back),
     /// What was to be in the configured file is there.
     Installed,
 }
@@ -310,7 +310,9 @@ async fn answer(
             in_turn(&events, |answer| Event::Change(Change::Apply(order), answer)).await
         }
         Ok(Request::Confirm) => in_turn(&events, |answer| Event::Change(Change::Confirm, answer)).await,
-        Ok(Request::Rollback) => in_turn(&events, |answer| Event::Change(Change::Rollback, answer)).await,
+        Ok(Request::Rollback(back)) => {
+            in_turn(&events, |answer| Event::Change(Change::Rollback(back), answer)).await
+        }
         Ok(Request::Installed) => {
             tokio::task::spawn_blocking(move || engine.keep()).await.map_err(io::Error::other)?;
             Reply::Noted
@@ -430,7 +432,7 @@ pub async fn ask(path: &Path, request: Request) -> Result<Reply, AskError> {
         | Request::Leases
         | Request::Apply(_)
         | Request::Confirm
-        | Request::Rollback
+        | Request::Rollback(_)
         | Request::Installed => 24 * PATIENCE,
     };
     let absent = |error: io::Error| AskError::Absent { path: path.into(), error };

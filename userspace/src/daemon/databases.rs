@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use super::{
     engine::{Candidate, Engine, Live, success},
     memory,
-    status::HeldDatabase,
 };
-use crate::{Failure, geoip::Identity, lint, policy::Originals, time};
+use crate::{
+    Failure,
+    geoip::Identity,
+    policy::{Changed, Originals},
+};
 
 /// What became of files that changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +21,17 @@ pub enum Followed {
     Taken,
     /// A database differs too much from the one that runs.
     Held,
+    /// They would keep out somebody who is logged in.
+    LocksOut,
+}
+
+/// What came of trying them, before it is booked.
+pub(super) enum Tried {
+    Same,
+    /// What to tell.
+    Taken(Vec<String>),
+    /// Which, and whom.
+    LocksOut(Vec<Changed>, String),
 }
 
 /// The files that are followed.
@@ -62,23 +76,31 @@ impl Engine {
         };
         let try_them = || {
             let originals = Originals::open(&config)?;
-            if originals.same(&running)? {
-                return Ok(None);
+            let changed = originals.changed(&running)?;
+            if changed.is_empty() {
+                return Ok(Tried::Same);
             }
-            let candidate = Candidate::new(config, text, originals, &lint::logins(None))?;
-            self.take(candidate.that_keeps_all_in()?, false).map(Some)
+            let candidate = Candidate::new(config, text, originals, &self.logins(None))?;
+            if let Some(reason) = candidate.locks_out() {
+                return Ok(Tried::LocksOut(changed, reason));
+            }
+            self.take(candidate, false).map(Tried::Taken)
         };
         let result = try_them();
         memory::give_back();
         let mut live = self.live();
         match result {
-            Ok(None) => {
+            Ok(Tried::Same) => {
                 live.as_before();
                 Ok(Followed::Same)
             }
-            Ok(Some(warnings)) => {
+            Ok(Tried::Taken(warnings)) => {
                 live.succeeded(&warnings);
                 Ok(Followed::Taken)
+            }
+            Ok(Tried::LocksOut(changed, reason)) => {
+                live.leave_until_nobody_is_locked_out(changed, &reason);
+                Ok(Followed::LocksOut)
             }
             Err(held @ Failure::Held(_)) => {
                 live.failed_once(&held);
@@ -94,19 +116,6 @@ impl Engine {
         // What was held has gone, or may have: it is looked at again with the rest.
         live.held.clear();
         live.failed_once(failure);
-    }
-}
-
-impl Candidate {
-    /// This one, unless it keeps out somebody who is logged in: nobody said that the policy is to change.
-    pub(super) fn that_keeps_all_in(self) -> Result<Self, Failure> {
-        if self.locked_out.now.is_empty() {
-            return Ok(self);
-        }
-        Err(Failure::Held(format!(
-            "hold files that changed, since they lock out whoever is logged in by ssh (`octroi reload` takes them nevertheless): {}",
-            self.locked_out.now.join("; ")
-        )))
     }
 }
 
@@ -126,19 +135,17 @@ impl Live {
             if doubts.is_empty() {
                 continue;
             }
-            let (database, path, reason) = (standing.kind.as_str(), standing.path.clone(), listed(&doubts));
-            let before = self.held.iter().find(|before| before.path == path && before.reason == reason);
-            let since = before.map_or_else(time::now_text, |before| before.since.clone());
-            held.push(HeldDatabase { database: database.into(), path, reason, since });
+            let file = Changed { kind: standing.kind.as_str(), path: standing.path.clone() };
+            held.push((file, listed(&doubts)));
         }
         let said: Vec<String> = held
             .iter()
-            .map(|one| format!("the {} database {}: {}", one.database, one.path, one.reason))
+            .map(|(Changed { kind, path }, reason)| format!("the {kind} database {path}: {reason}"))
             .collect();
         if accept || held.is_empty() {
             return Ok(said.into_iter().map(|one| format!("accepted {one}")).collect());
         }
-        self.held = held;
+        self.hold(held);
         Err(Failure::Held(format!(
             "hold {}; `octroi check --diff OLD NEW` shows what changes, `octroi reload --accept` takes it",
             said.join("; and ")

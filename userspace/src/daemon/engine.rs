@@ -92,6 +92,8 @@ pub(super) struct Live {
     pub(super) unfiltered: Vec<(String, String)>,
     /// What it is kept as, to be loaded again, where it is.
     pub(super) kept: Option<Arc<Kept>>,
+    /// Whether somebody accepted databases of it that were held.
+    pub(super) accepted: bool,
     /// Why the last good policy runs in place of the configured one, where it does.
     pub(super) fallback: Option<Fallback>,
     /// What it goes back to unless somebody confirms it, where that is so.
@@ -220,6 +222,7 @@ impl Engine {
             ended: false,
             unfiltered: Vec::new(),
             kept: candidate.kept,
+            accepted: false,
             fallback: candidate.fallback,
             waiting: None,
         };
@@ -262,7 +265,10 @@ impl Engine {
         let mut live = self.live();
         live.refused = result.is_err() && !known;
         match &result {
-            Ok(warnings) => live.succeeded(warnings),
+            Ok(warnings) => {
+                self.policies.gone(None);
+                live.succeeded(warnings);
+            }
             Err(error) => live.failed(error),
         }
         result
@@ -303,6 +309,7 @@ impl Engine {
             databases: candidate.databases,
             standings: candidate.standings,
             kept: candidate.kept,
+            accepted: accept && !accepted.is_empty(),
             fallback: candidate.fallback,
         };
         live.exchange(&mut generation)?;

@@ -4,14 +4,13 @@ use std::{collections::BTreeMap, path::Path, path::PathBuf, sync::Arc};
 
 use super::{
     book::{Book, fingerprint_of},
-    databases::{Files, Followed},
+    databases::{Files, Followed, Tried},
     engine::{Candidate, Engine, Live},
     memory,
 };
 use crate::{
     Failure,
     config::{Config, read_text},
-    lint,
     policy::Originals,
     state::fingerprint,
 };
@@ -77,14 +76,23 @@ impl Engine {
         let try_it = || {
             let Wanted { text, config } = wanted;
             let originals = Originals::open(&config)?;
-            let candidate = Candidate::new(config, text, originals, &lint::logins(None))?;
-            self.take(candidate.that_keeps_all_in()?, false)
+            let candidate = Candidate::new(config, text, originals, &self.logins(None))?;
+            if let Some(reason) = candidate.locks_out() {
+                // Nothing is held of what runs, which is copies.
+                return Ok(Tried::LocksOut(Vec::new(), reason));
+            }
+            self.take(candidate, false).map(Tried::Taken)
         };
         let result = try_it();
         memory::give_back();
         let mut live = self.live();
         Some(match result {
-            Ok(warnings) => {
+            Ok(Tried::Same) => Ok(Followed::Same),
+            Ok(Tried::LocksOut(files, reason)) => {
+                live.leave_until_nobody_is_locked_out(files, &reason);
+                Ok(Followed::LocksOut)
+            }
+            Ok(Tried::Taken(warnings)) => {
                 // Whoever asked for it in vain meanwhile asked for this.
                 live.refused = false;
                 tracing::warn!("the configured policy can be loaded again, and runs");

@@ -16,7 +16,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Event, databases::Files, engine::Engine, watch::Watch};
+use super::{
+    Event,
+    databases::{Files, Followed},
+    engine::Engine,
+    watch::Watch,
+};
 use crate::{Failure, geoip::Identity};
 
 /// For how long files must have kept still.
@@ -31,6 +36,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often files are read again once that was said: not every reason shows in a file's place, size or times.
 const READ_AGAIN: Duration = Duration::from_secs(300);
+/// How often files are read again that would lock out somebody who is logged in.
+const WHILE_LOCKED_OUT: Duration = Duration::from_secs(20);
 
 /// What stands at each path; `None`: nothing.
 type Found = BTreeMap<PathBuf, Option<Identity>>;
@@ -58,7 +65,8 @@ pub(super) async fn follow(engine: Arc<Engine>, events: mpsc::Sender<Event>) {
         // The daemon is about to end.
         let Ok(result) = answered.await else { return };
         match result {
-            Ok(_) => follower.succeeded(),
+            Ok(Followed::LocksOut) => follower.waits(Instant::now()),
+            Ok(Followed::Same | Followed::Taken | Followed::Held) => follower.succeeded(),
             Err(failure) => {
                 if follower.failed(Instant::now(), &failure) {
                     engine.leave_files(&failure);
@@ -141,6 +149,12 @@ impl Follower {
         tell
     }
 
+    /// They lock out somebody, who may leave.
+    fn waits(&mut self, now: Instant) {
+        let again = now + WHILE_LOCKED_OUT;
+        self.failing = Some(Failing { why: String::new(), since: now, told: true, again });
+    }
+
     /// They were taken, or need not be.
     fn succeeded(&mut self) {
         self.failing = None;
@@ -200,6 +214,21 @@ mod tests {
         world.follower.succeeded();
         assert_eq!(world.after(1, false), 5, "held or the same: not again");
         assert_eq!(world.after(600, false), 5);
+    }
+
+    #[test]
+    fn what_would_lock_out_somebody_is_read_again_as_long_as_that_is_so() {
+        let mut world = World::new();
+        world.after(0, false);
+        world.write("12");
+        world.after(1, false);
+        assert_eq!(world.after(2, false), 0);
+        world.follower.waits(world.now);
+        assert_eq!(world.after(1, false), 5);
+        assert_eq!(world.after(18, false), 1);
+        assert_eq!(world.after(1, false), 0);
+        world.follower.succeeded();
+        assert_eq!(world.after(100, false), 5);
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(super) struct Generation {
     pub(super) standings: Vec<Standing>,
     /// See [`Live::kept`].
     pub(super) kept: Option<Arc<Kept>>,
+    /// See [`Live::accepted`].
+    pub(super) accepted: bool,
     /// See [`Live::fallback`].
     pub(super) fallback: Option<Fallback>,
 }
@@ -59,6 +61,7 @@ impl Live {
         swap(&mut self.databases, &mut other.databases);
         swap(&mut self.standings, &mut other.standings);
         swap(&mut self.kept, &mut other.kept);
+        swap(&mut self.accepted, &mut other.accepted);
         swap(&mut self.fallback, &mut other.fallback);
         self.generation += 1;
         Ok(())

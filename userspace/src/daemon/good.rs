@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Failure,
     config::{Config, Control, read_text},
-    lint::{self, Login},
+    lint::Login,
     policy::Originals,
     state::{fingerprint, require_writable},
     time,
@@ -28,11 +28,23 @@ pub(super) struct Policies {
     book: Mutex<Book>,
     /// See [`Policies::alone`].
     keeping: Mutex<()>,
+    /// What became of the last change, where it has gone: see [`Policies::last_gone`].
+    gone: Mutex<Option<String>>,
 }
 
 impl Policies {
-    fn new(shelf: Shelf, book: Book) -> Self {
-        Self { shelf, book: Mutex::new(book), keeping: Mutex::new(()) }
+    fn new(shelf: Shelf, book: Book, gone: Option<String>) -> Self {
+        Self { shelf, book: Mutex::new(book), keeping: Mutex::new(()), gone: Mutex::new(gone) }
+    }
+
+    /// How the last change of policy has gone, a clause, where it does not hold: was refused, not confirmed, gone back from.
+    pub(super) fn last_gone(&self) -> Option<String> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says so of the last change; `None`: it holds, or waits.
+    pub(super) fn gone(&self, how: Option<String>) {
+        *self.gone.lock().unwrap_or_else(PoisonError::into_inner) = how;
     }
 
     /// Held by whoever changes what is kept, which may take as long as copying databases does; before any other lock.
@@ -104,7 +116,7 @@ impl Opening {
             );
             book = Book::default();
         }
-        let (mut before, mut resume) = (None, None);
+        let (mut before, mut resume, mut gone) = (None, None, None);
         if let Some(pending) = book.pending.clone() {
             before = book.good.as_ref().and_then(|good| {
                 let again = good.load(&shelf, path, &[]);
@@ -120,6 +132,7 @@ impl Opening {
                         time::text(pending.since),
                         path.display()
                     );
+                    gone = Some(format!("{} was not confirmed {over}", pending.file.display()));
                     book.give_up(path);
                     if let Err(error) = shelf.write(&book) {
                         tracing::error!("{error}");
@@ -136,7 +149,7 @@ impl Opening {
                 (result, _) => result?,
             },
         };
-        Ok(Self { candidate, policies: Policies::new(shelf, book), resume })
+        Ok(Self { candidate, policies: Policies::new(shelf, book, gone), resume })
     }
 }
 
@@ -183,6 +196,19 @@ impl Why {
 }
 
 impl Book {
+    /// Makes it the last good policy, and the one before it `previous`: the same rules over newer files are the same policy, unless
+    /// somebody `accepted` files that were held. Whether it was not that yet.
+    pub(super) fn keep(&mut self, kept: &Kept, accepted: bool) -> bool {
+        if self.good.as_ref().is_some_and(|good| good.is_same(kept)) {
+            return false;
+        }
+        let before = self.good.replace(kept.clone());
+        if accepted || before.as_ref().is_none_or(|before| before.text != kept.text) {
+            self.previous = before;
+        }
+        true
+    }
+
     /// Forgets what waits for its confirmation. Where the configured file says the same, and not what is good, it does not
     /// count from now on.
     pub(super) fn give_up(&mut self, path: &Path) {
@@ -236,7 +262,7 @@ impl Kept {
 impl Engine {
     /// Loads what counts as the configuration; whoever is logged in is asked about.
     pub(super) fn counting_candidate(&self, asking: Option<Login>) -> Result<Candidate, Failure> {
-        counting(&self.path, &self.policies.book(), &lint::logins(asking))
+        counting(&self.path, &self.policies.book(), &self.logins(asking))
     }
 
     /// Tells the log where nothing can be kept.
@@ -258,12 +284,13 @@ impl Engine {
 
     /// Keeps what runs, if that is not done yet. Nobody is held up meanwhile but who changes what is kept.
     pub(super) fn keep_running(&self, _alone: &MutexGuard<'_, ()>) -> Result<(), BookError> {
-        let (generation, text, originals, kept) = {
+        let (generation, text, originals, kept, accepted) = {
             let live = self.live();
             if live.waiting.is_some() {
                 return Ok(());
             }
-            (live.generation, Arc::clone(&live.text), Arc::clone(&live.originals), live.kept.clone())
+            let (text, originals) = (Arc::clone(&live.text), Arc::clone(&live.originals));
+            (live.generation, text, originals, live.kept.clone(), live.accepted)
         };
         let kept = match kept {
             Some(kept) => kept,
@@ -271,14 +298,11 @@ impl Engine {
         };
         let mut book = self.policies.book();
         let old = book.instead.as_ref().is_some_and(|one| one.configured != fingerprint_of(&self.path));
-        let same = book.good.as_ref().is_some_and(|good| good.is_same(&kept));
-        if !same {
-            book.previous = book.good.replace((*kept).clone());
-        }
+        let changed = book.keep(&kept, accepted);
         if old {
             book.instead = None;
         }
-        if old || !same {
+        if old || changed {
             self.policies.write(book)?;
         }
         let mut live = self.live();

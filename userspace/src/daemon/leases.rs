@@ -19,7 +19,7 @@ use crate::{
         Action, Lease, Leases, Prefix, Reason, Ttl,
         store::{Found, Store, StoreError},
     },
-    lint::{self, Login},
+    lint::Login,
     text::some,
     time,
 };
@@ -140,8 +140,8 @@ impl Engine {
         let (until, reason) = (since.saturating_add(ttl.nanoseconds()), reason.map(String::from));
         let lease = Lease { prefix, action, since, until, reason };
         if !force && action == Action::Drop {
-            // First, since it reads all connections: nobody waits for that.
-            let logins = lint::logins(login);
+            // A ban of one host is meant for that one, whose connection to port 22 may be why (fail2ban).
+            let logins = if prefix.is_one_host() { login.into_iter().collect() } else { self.logins(login) };
             let cut = cut_off(&self.live().leases, &lease, &logins);
             if let Some(Login { address, port }) = cut {
                 return Err(anyhow::anyhow!(

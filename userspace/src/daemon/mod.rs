@@ -13,6 +13,7 @@ mod good;
 mod interfaces;
 pub mod leases;
 mod live;
+mod logins;
 pub mod memory;
 mod peer;
 mod service;

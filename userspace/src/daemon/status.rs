@@ -168,7 +168,7 @@ pub struct DatabaseStatus {
 /// A database that was not taken.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct HeldDatabase {
-    /// `country`, `asn` or `anonymous`.
+    /// `country`, `asn`, `anonymous` or `list`.
     pub database: String,
     /// Its file.
     pub path: String,

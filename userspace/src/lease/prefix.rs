@@ -23,6 +23,12 @@ impl Prefix {
         Self(IpNetwork::new(within.network(), length).expect("as above"))
     }
 
+    /// Whether it is about one host: an address, or of IPv6 a /64 at most, which one host has to itself (RFC 7934).
+    #[must_use]
+    pub fn is_one_host(self) -> bool {
+        self.0.prefix() >= if self.0.is_ipv4() { 32 } else { 64 }
+    }
+
     /// As a network.
     #[must_use]
     pub const fn network(self) -> IpNetwork {

@@ -12,7 +12,10 @@ use prometheus::{
 
 use crate::{
     daemon::status::Status,
-    policy::slots::{Outcome, Slots},
+    policy::{
+        LIST,
+        slots::{Outcome, Slots},
+    },
 };
 
 /// Totals over outcomes, as metrics and `status` show them.
@@ -234,10 +237,10 @@ fn databases(status: &Status) -> [MetricFamily; 3] {
         gauge("octroi_geoip_networks", "Networks in each database.", networks),
         gauge(
             "octroi_geoip_held",
-            "Whether a newer file of a database is held because it differs too much from the one that runs.",
-            status.databases.iter().map(|one| {
-                let held = status.held.iter().any(|held| held.database == one.kind);
-                (vec![("database", &*one.kind)], f64::from(u8::from(held)))
+            "Whether a newer file of a database, or of a list, is held: it differs too much from the one that runs, or would lock out whoever is logged in.",
+            status.databases.iter().map(|one| &*one.kind).chain([LIST]).map(|kind| {
+                let held = status.held.iter().any(|held| held.database == kind);
+                (vec![("database", kind)], f64::from(u8::from(held)))
             }),
         ),
     ]

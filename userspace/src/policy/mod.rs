@@ -70,6 +70,18 @@ impl Databases {
     }
 }
 
+/// A file that has other bytes than the one that runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Changed {
+    /// The kind of a database, or [`LIST`].
+    pub kind: &'static str,
+    /// The file.
+    pub path: String,
+}
+
+/// What a list is called where databases are called by their kinds.
+pub const LIST: &str = "list";
+
 /// Where the databases and lists of a configuration are read from: whoever keeps it can read the same ones again.
 #[derive(Debug)]
 pub struct Originals {
@@ -123,8 +135,14 @@ impl Originals {
 
     /// The files among them.
     pub fn files(&self) -> impl Iterator<Item = &Held> {
+        self.kinds().map(|(_, file)| file)
+    }
+
+    /// The same, and what each is: the kind of a database, or `list`.
+    fn kinds(&self) -> impl Iterator<Item = (&'static str, &Held)> {
         let databases = [&self.country, &self.asn].into_iter().chain(&self.anonymous);
-        databases.filter_map(Original::file).chain(self.lists.values().map(OriginalList::file))
+        let databases = databases.filter_map(|one| one.file().map(|file| (one.kind().as_str(), file)));
+        databases.chain(self.lists.values().map(|list| (LIST, list.file())))
     }
 
     /// All files, each once, and which they were when they were read; none of copies, which nobody replaces.
@@ -137,19 +155,20 @@ impl Originals {
         self.files().map(|held| (held.path().to_owned(), identity(held))).collect()
     }
 
-    /// Whether these files have the same bytes that those had. Both are of the same configuration.
+    /// Which of these files have not the bytes that those had. Both are of the same configuration.
     ///
     /// # Errors
     /// The first file that cannot be read.
-    pub fn same(&self, those: &Self) -> Result<bool, DatabaseError> {
-        for (this, that) in self.files().zip(those.files()) {
+    pub fn changed(&self, those: &Self) -> Result<Vec<Changed>, DatabaseError> {
+        let mut changed = Vec::new();
+        for ((kind, this), (_, that)) in self.kinds().zip(those.kinds()) {
             this.read()?;
             let fingerprint = |held: &Held| held.seen().map(|seen| seen.fingerprint);
             if fingerprint(this) != fingerprint(that) {
-                return Ok(false);
+                changed.push(Changed { kind, path: this.path().display().to_string() });
             }
         }
-        Ok(true)
+        Ok(changed)
     }
 
     /// Reads them: see [`Original::read`] and [`OriginalList::read`].

@@ -78,9 +78,11 @@ fn a_killed_daemon_s_successor_goes_on_waiting_until_the_same_time() {
     assert_eq!((until(&gate), arriving(&lab, &BOTH)), (None, vec![CN]));
     // Stopped in good order, too.
     apply(&gate, BLOCK_CN, "1h").success();
+    assert_eq!(arriving(&lab, &BOTH), [US]);
     gate.stop();
+    assert_eq!(arriving(&lab, &BOTH), [CN], "nobody could confirm it, or go back");
     gate.start_again();
-    assert!(until(&gate).is_some());
+    assert_eq!((until(&gate).is_some(), arriving(&lab, &BOTH)), (true, vec![US]));
     gate.octroi(["rollback"]).success();
     assert_eq!(arriving(&lab, &BOTH), [CN]);
 }

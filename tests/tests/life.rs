@@ -1,7 +1,18 @@
 //! The daemon's life: start, reload, stop, crash, what stands in its way, and what it leaves behind.
 
-use std::{fs, net::IpAddr, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
+use aya::programs::{
+    Xdp,
+    links::{FdLink, PinnedLink},
+};
+use aya_obj::programs::XdpAttachType;
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
     command::{self, Finished},
@@ -186,6 +197,55 @@ fn a_foreign_program_is_named_and_left_alone() {
     refused(&other.run_to_end(), 1, &["attach XDP to gate0", "another XDP program", "bpftool prog show id"]);
     assert_eq!(passing(&lab), (false, true));
     first.octroi(["detach"]).success();
+}
+
+#[test]
+fn a_start_that_fails_leaves_the_policy_of_before() {
+    let mut lab = Lab::new();
+    lab.add_pair();
+    let mut other = Gate::start_with(&lab, Setup { interfaces: vec!["gate1".into()], ..Setup::new("") });
+    other.kill();
+    let mut gate = Gate::start(&lab, BLOCK_CN);
+    gate.kill();
+    let text = gate.text("").replace("\"gate0\"", "\"gate0\", \"gate1\"");
+    fs::write(gate.config(), text).expect("a file of ours");
+    refused(&gate.run_to_end(), 1, &["attach XDP to gate1: another XDP program"]);
+    assert_eq!(passing(&lab), (false, true));
+    other.octroi(["detach"]).success();
+    gate.start_again();
+    assert_eq!(passing(&lab), (true, true));
+}
+
+/// The pin of gate0's link.
+fn link_pin(gate: &Gate<'_>) -> PathBuf {
+    let version =
+        fs::read_dir(gate.pins()).expect("pins").next().expect("a version").expect("an entry").path();
+    let pins = fs::read_dir(&version).expect("pins").map(|pin| pin.expect("an entry").path());
+    pins.into_iter().find(|pin| pin.to_string_lossy().contains("/xdp-")).expect("a link")
+}
+
+#[test]
+fn an_interface_where_another_generation_runs_steps_to_the_current_one() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, "");
+    let id = lab.inside.link("gate0")["xdp"]["prog"]["id"].to_string();
+    // Where a generation could not be stepped back from, two run.
+    let kept = gate.pins().join("former");
+    let mut pin = Command::new("bpftool");
+    pin.args(["prog", "pin", "id", &id]).arg(&kept);
+    command::run(pin, command::SHORT).success();
+    gate.write(BLOCK_CN);
+    gate.reload().success();
+    assert_eq!(passing(&lab), (false, true));
+    let mut former = Xdp::from_pin(&kept, XdpAttachType::Interface).expect("pinned above");
+    fs::remove_file(&kept).expect("pinned above");
+    let link: FdLink = PinnedLink::from_pin(link_pin(&gate)).expect("a link").into();
+    let step = former.attach_to_link(link.try_into().expect("a link for XDP")).expect("its former program");
+    drop(former.take_link(step).expect("the link"));
+    wait::until("stepped", || gate.log().contains("gate0: another generation ran there"));
+    assert_eq!(passing(&lab), (false, true));
+    assert_eq!((gate.health(), &gate.status()["generation"]), (200, &2.into()));
+    assert!(!gate.log().contains("detached"), "{}", gate.log());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     book::{Book, Instead, Kept, Pending, Why, fingerprint_of},
     control::Reply,
-    engine::{Candidate, Engine, failure, success},
+    engine::{Candidate, Engine, Live, failure, success},
     generation::Generation,
     memory,
     status::PendingStatus,
@@ -474,6 +474,23 @@ impl Engine {
             tracing::error!("{error}; the next start goes back once more");
         }
         told
+    }
+}
+
+impl Live {
+    /// Steps back from what waits for the time without a daemon, in which nobody could confirm it, or go back. The next start
+    /// steps to it once more, if there is time left.
+    pub(super) fn step_back_meanwhile(&mut self) {
+        let Some(mut waiting) = self.waiting.take() else { return };
+        let what = waiting.describe();
+        match self.exchange(&mut waiting.former) {
+            Ok(()) => {
+                let told = self.settle();
+                tracing::warn!("{what}: until octroi starts again, the policy that ran before does");
+                told.iter().for_each(|told| tracing::warn!("{told}"));
+            }
+            Err(error) => tracing::error!("{what}, and runs until octroi starts again: {error}"),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     Failure,
     config::{Config, OnStop},
     dataplane::{
-        self, Dataplane, ProgramOptions,
+        self, Beside, Dataplane, ProgramOptions,
         bpffs::Pins,
         counters::{Other, other},
     },
@@ -226,11 +226,9 @@ impl Engine {
             fallback: candidate.fallback,
             waiting: None,
         };
-        live.look_at_interfaces()?;
-        if let Some((_, reason)) = live.unfiltered.first() {
-            let reason = reason.clone();
+        if let Err(error) = live.attach_first() {
             live.dataplane.detach_own();
-            return Err(Failure::Other(anyhow::anyhow!(reason)));
+            return Err(error);
         }
         // Only now: a start that fails opens nothing.
         match live.dataplane.clear() {
@@ -285,17 +283,11 @@ impl Engine {
         mut candidate: Candidate,
         accept: bool,
     ) -> Result<(Vec<String>, Generation), Failure> {
+        let (accepted, beside) = self.live().make_room(&mut candidate, accept)?;
+        // Without the lock, since it takes a while: interfaces that appear meanwhile are attached to. Nobody else steps.
+        let program = beside.load(&candidate.compilation.compiled)?;
         let mut guard = self.live();
         let live = &mut *guard;
-        let accepted = live.admit(&candidate, accept)?;
-        let counters = live.dataplane.counters().read(live.slots.end())?;
-        candidate
-            .compilation
-            .assign(&mut live.slots, &live.outcomes, |slot| counters[slot as usize])
-            .map_err(Failure::config)?;
-        live.dataplane
-            .keep_meaning(&live.slots.keep(candidate.compilation.outcomes.iter().chain(&live.outcomes)));
-        let program = live.dataplane.beside(&candidate.compilation.compiled)?;
         let warnings = restart_needed(&live.in_force, &candidate.config);
         let mut generation = Generation {
             program,
@@ -351,7 +343,8 @@ impl Engine {
     /// Leaves the gate to itself; where it is.
     #[must_use]
     pub fn leave(&self) -> String {
-        let live = self.live();
+        let mut live = self.live();
+        live.step_back_meanwhile();
         live.dataplane.leave();
         live.summary()
     }
@@ -399,6 +392,23 @@ impl Live {
         let on = if on.is_empty() { "no interface yet".into() } else { on.join(", ") };
         let more = self.about_policy();
         format!("generation {} on {on}, {} rules{more}", self.generation, self.config.rules.len())
+    }
+
+    /// Finds out whether a candidate may come, and makes room for it; what it was accepted in spite of. See [`Live::admit`].
+    fn make_room(
+        &mut self,
+        candidate: &mut Candidate,
+        accept: bool,
+    ) -> Result<(Vec<String>, Beside), Failure> {
+        let accepted = self.admit(candidate, accept)?;
+        let counters = self.dataplane.counters().read(self.slots.end())?;
+        candidate
+            .compilation
+            .assign(&mut self.slots, &self.outcomes, |slot| counters[slot as usize])
+            .map_err(Failure::config)?;
+        let outcomes = candidate.compilation.outcomes.iter().chain(&self.outcomes);
+        self.dataplane.keep_meaning(&self.slots.keep(outcomes));
+        Ok((accepted, self.dataplane.place_beside()?))
     }
 
     /// Books a new generation.

@@ -11,14 +11,26 @@ impl Live {
     /// Attaches to interfaces that appeared, forgets those that vanished, and lets go of those that the configuration does not
     /// name. The log says so.
     pub(super) fn look_at_interfaces(&mut self) -> Result<(), Failure> {
-        for told in self.follow_interfaces()? {
+        for told in self.follow_interfaces(false)? {
             tracing::warn!("{told}");
         }
         Ok(())
     }
 
-    /// The same; what to tell of those that it let go.
-    fn follow_interfaces(&mut self) -> Result<Vec<String>, Failure> {
+    /// The first look, by a daemon that has just loaded its policy: all that exist, or none.
+    ///
+    /// # Errors
+    /// Why one is not filtered; what an earlier daemon filters goes on by its policy then.
+    pub(super) fn attach_first(&mut self) -> Result<(), Failure> {
+        self.follow_interfaces(true)?;
+        match self.unfiltered.first() {
+            None => Ok(()),
+            Some((_, reason)) => Err(Failure::Other(anyhow::anyhow!(reason.clone()))),
+        }
+    }
+
+    /// The same; what to tell of those that it let go. Where it must be `all`, the first that fails ends it.
+    fn follow_interfaces(&mut self, all: bool) -> Result<Vec<String>, Failure> {
         if self.ended {
             return Ok(Vec::new());
         }
@@ -27,7 +39,10 @@ impl Live {
         }
         let present =
             interfaces::list().map_err(|error| anyhow::anyhow!("list network interfaces: {error}"))?;
-        let wanted: Vec<&Interface> = present.iter().filter(|one| self.config.wants(&one.name)).collect();
+        let mut wanted: Vec<&Interface> = present.iter().filter(|one| self.config.wants(&one.name)).collect();
+        if all {
+            wanted.sort_by_key(|one| self.dataplane.order(one));
+        }
         let filtered = self.dataplane.filtered().iter();
         let surplus = filtered.filter(|&(index, _)| !wanted.iter().any(|one| one.index == *index));
         let mut told = Vec::new();
@@ -50,6 +65,9 @@ impl Live {
                         tracing::error!(interface = interface.name, %error, "not filtered");
                     }
                     self.unfiltered.push(entry);
+                    if all {
+                        break;
+                    }
                 }
             }
         }
@@ -58,7 +76,7 @@ impl Live {
 
     /// Follows interfaces after a step, which is done: whatever goes wrong does not undo it, and is told.
     pub(super) fn settle(&mut self) -> Vec<String> {
-        let followed = self.follow_interfaces().unwrap_or_else(|error| vec![error.to_string()]);
+        let followed = self.follow_interfaces(false).unwrap_or_else(|error| vec![error.to_string()]);
         let unfiltered = self.unfiltered.iter().map(|(_, reason)| reason.clone());
         // In force where interfaces were attached to; where it says the same still, all was said then.
         let asked = self.in_force.mode != self.config.mode;

@@ -1,6 +1,11 @@
 //! One interface: attaching programs to it, updating them, and naming whatever stands in the way.
 
-use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, time::Instant};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use aya::programs::{
     XdpMode,
@@ -71,23 +76,34 @@ impl Slot<'_> {
         xdp.take_link(id).map(drop).map_err(|error| failed(with_sources(&error)))
     }
 
+    /// Whether what is attached there is what our own pinned link holds.
+    pub(super) fn is_ours(&self, attached: Attached) -> bool {
+        runs(&self.pin(), attached)
+    }
+
+    /// The pin whose link holds what is attached there: ours, or another version's.
+    fn holder(&self, attached: Attached) -> Option<PathBuf> {
+        let others = || self.pins.of_other_versions(&pin_name("xdp", self.index));
+        [self.pin()].into_iter().chain(others()).find(|pin| runs(pin, attached))
+    }
+
+    /// Whether an earlier daemon left what is attached there.
+    pub(super) fn is_left(&self, attached: Attached) -> bool {
+        self.holder(attached).is_some()
+    }
+
     /// Takes over what an earlier daemon left; whether it is the program for fragments.
     pub(super) fn take_over(
         &self,
         program: &mut Program,
         attached: Attached,
     ) -> Result<bool, DataplaneError> {
-        let runs = |pin: &PathBuf| {
-            let link = PinnedLink::from_pin(pin).ok().and_then(|link| FdLink::from(link).info().ok());
-            link.is_some_and(|link| link.program_id() == attached.program)
-        };
-        let pins = [vec![self.pin()], self.pins.of_other_versions(&pin_name("xdp", self.index))].concat();
-        let Some(pin) = pins.iter().find(|&pin| runs(pin)) else {
+        let Some(pin) = self.holder(attached) else {
             return Err(self.failed(foreign(self.name, attached)));
         };
-        if *pin != self.pin() {
+        if pin != self.pin() {
             tracing::info!(interface = self.name, pin = %pin.display(), "the pin is another version's");
-            self.adopt(pin).map_err(|reason| self.failed(reason))?;
+            self.adopt(&pin).map_err(|reason| self.failed(reason))?;
         }
         tracing::info!(interface = self.name, "taking over the program that an earlier daemon left");
         match self.update(program, false) {
@@ -177,6 +193,12 @@ impl Slot<'_> {
         }
         Ok(attached.mode)
     }
+}
+
+/// Whether the link of that pin holds what is attached.
+fn runs(pin: &Path, attached: Attached) -> bool {
+    let link = PinnedLink::from_pin(pin).ok().and_then(|link| FdLink::from(link).info().ok());
+    link.is_some_and(|link| link.program_id() == attached.program)
 }
 
 /// What is told of somebody else's program.

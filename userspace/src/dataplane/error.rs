@@ -41,6 +41,14 @@ pub enum DataplaneError {
         /// The verifier's words.
         error: ProgramError,
     },
+    /// The kernel does not say which program it is.
+    #[error("look up the program {name}, which runs: {}", with_sources(.error))]
+    Id {
+        /// The program.
+        name: &'static str,
+        /// The kernel's reason.
+        error: ProgramError,
+    },
     /// A test run failed.
     #[error("test run of a frame of {bytes} bytes: {}", with_sources(.error))]
     TestRun {

@@ -6,6 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::PathBuf,
 };
 
 use ipnetwork::IpNetwork;
@@ -15,7 +16,7 @@ use octroi_gate::host::Compiled;
 use super::{
     DataplaneError,
     attach::Slot,
-    bpffs::Pins,
+    bpffs::{Pins, Scratch},
     counters::Counters,
     filters::Filters,
     interfaces::{self, Interface, Mode},
@@ -51,6 +52,24 @@ pub struct Dataplane {
     /// Indices of interfaces that an earlier daemon filters and that could not be taken over.
     refused: BTreeSet<u32>,
     options: ProgramOptions,
+}
+
+/// Where a generation is loaded beside one that runs.
+#[derive(Debug)]
+pub struct Beside {
+    scratch: Scratch,
+    shared: Vec<(&'static str, PathBuf)>,
+    options: ProgramOptions,
+}
+
+impl Beside {
+    /// Loads it. [`Dataplane::switch`] tells it what the one that runs has learnt.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn load(self, compiled: &Compiled) -> Result<Program, DataplaneError> {
+        Program::load(&self.scratch, compiled, Sharing::All(&self.shared), self.options).map(|(new, _)| new)
+    }
 }
 
 impl Dataplane {
@@ -143,11 +162,17 @@ impl Dataplane {
     /// # Errors
     /// When it cannot be loaded.
     pub fn beside(&self, compiled: &Compiled) -> Result<Program, DataplaneError> {
-        let (mut new, _) =
-            Program::load(&self.pins.scratch()?, compiled, Sharing::All(&self.shared), self.options)?;
-        // What it has learnt about drivers holds on: the tc program must not lose marks until it is learnt again.
-        new.set_metadata_refused(self.current.metadata_refused());
-        Ok(new)
+        self.place_beside()?.load(compiled)
+    }
+
+    /// A place for a generation beside the running one, which whoever loads it there does not hold up.
+    ///
+    /// # Errors
+    /// When what all generations share cannot be pinned.
+    pub fn place_beside(&self) -> Result<Beside, DataplaneError> {
+        let scratch = self.pins.scratch()?;
+        let shared = self.shared.pin(&scratch)?;
+        Ok(Beside { scratch, shared, options: self.options })
     }
 
     /// Steps to a generation that was loaded beside this one, on every interface.
@@ -227,6 +252,18 @@ impl Dataplane {
         self.current.probe(frame)
     }
 
+    /// In which order interfaces are attached to where one that fails ends it all: first those that somebody else has, whose
+    /// refusal changes nothing; last those that an earlier daemon filters, since nobody can step them back.
+    #[must_use]
+    pub fn order(&self, interface: &Interface) -> u8 {
+        let slot = Slot { pins: &self.pins, index: interface.index, name: &interface.name };
+        match interface.xdp {
+            Some(attached) if slot.is_left(attached) => 2,
+            Some(_) => 0,
+            None => 1,
+        }
+    }
+
     /// Attaches the running generation to an interface, or takes over what an earlier daemon left there.
     ///
     /// # Errors
@@ -280,13 +317,14 @@ impl Dataplane {
     }
 
     /// Compares with what the kernel says: drops interfaces that are gone, and those where octroi's program is not the
-    /// one that runs any more; follows renames. What to tell of each.
+    /// one that runs any more; follows renames. Where another generation of it runs, since stepping back failed there, it
+    /// steps to the running one. What to tell of each.
     ///
     /// # Errors
-    /// When interfaces cannot be listed.
+    /// When interfaces cannot be listed, or the kernel does not say what runs.
     pub fn forget_vanished(&mut self) -> Result<Vec<String>, DataplaneError> {
         let present = interfaces::list().map_err(DataplaneError::Interfaces)?;
-        let own = self.current.ids();
+        let own = self.current.ids()?;
         let mut lost = Vec::new();
         for index in self.filtered.keys().copied().collect::<Vec<_>>() {
             let Some(filtered) = self.filtered.get_mut(&index) else { continue };
@@ -295,6 +333,17 @@ impl Dataplane {
                 found.and_then(|interface| interface.xdp).is_some_and(|xdp| own.contains(&xdp.program));
             match found {
                 Some(interface) if runs => filtered.name.clone_from(&interface.name),
+                Some(Interface { name, xdp: Some(attached), .. })
+                    if (Slot { pins: &self.pins, index, name }).is_ours(*attached) =>
+                {
+                    filtered.name.clone_from(name);
+                    let slot = Slot { pins: &self.pins, index, name };
+                    // Whatever goes wrong, what is there filters.
+                    lost.push(match slot.update(&mut self.current, filtered.frags) {
+                        Ok(()) => format!("{name}: another generation ran there; now the one that runs does"),
+                        Err(error) => format!("{name}: another generation runs there: {error}"),
+                    });
+                }
                 Some(interface) => {
                     lost.push(format!("{}: somebody detached octroi's program", interface.name));
                     self.detach(index);

@@ -25,7 +25,7 @@ pub use counters::Counters;
 pub use detach::{Removed, links_in_kernel, remove_pins};
 pub use error::DataplaneError;
 pub use interfaces::{Attached, Interface, Mode};
-pub use links::{Dataplane, Filtered};
+pub use links::{Beside, Dataplane, Filtered};
 pub use object::prepare;
 pub use program::{Probed, Program, ProgramOptions, Sharing};
 pub use shared::Shared;

@@ -1,6 +1,10 @@
 //! One generation in the kernel: programs, tables, classes, constants.
 
-use std::{borrow::Cow, path::Path, time::Duration};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use aya::{
     Ebpf, include_bytes_aligned,
@@ -37,8 +41,8 @@ pub enum Sharing<'a> {
     Nothing,
     /// The counters are those that are pinned at this path, or are made and pinned there; it makes the leases.
     Counters(&'a Path),
-    /// From generations that run.
-    All(&'a Shared),
+    /// Those of generations that run, which are pinned there meanwhile: [`Shared::pin`].
+    All(&'a [(&'static str, PathBuf)]),
 }
 
 /// A loaded generation.
@@ -88,7 +92,7 @@ impl Program {
         let pins = match sharing {
             Sharing::Nothing => Vec::new(),
             Sharing::Counters(path) => vec![(name::COUNTERS, path.to_owned())],
-            Sharing::All(shared) => shared.pin(scratch)?,
+            Sharing::All(pins) => pins.to_vec(),
         };
         let constants = Constants {
             no_metadata: u32::from(options.no_metadata),
@@ -124,13 +128,21 @@ impl Program {
     }
 
     /// The kernel's ids of the gate's programs that are loaded.
-    pub(super) fn ids(&self) -> Vec<u32> {
-        let names = [name::XDP_PROGRAM, name::XDP_FRAGS_PROGRAM];
-        let id = |name| {
-            let program: &Xdp = self.ebpf.program(name)?.try_into().ok()?;
-            program.info().ok().map(|info| info.id())
-        };
-        names.into_iter().filter_map(id).collect()
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub(super) fn ids(&self) -> Result<Vec<u32>, DataplaneError> {
+        let mut ids = Vec::new();
+        for name in [name::XDP_PROGRAM, name::XDP_FRAGS_PROGRAM] {
+            let program = self.ebpf.program(name).ok_or(DataplaneError::Missing { name })?;
+            let program: &Xdp = program.try_into().map_err(|_| DataplaneError::Missing { name })?;
+            // The one for fragments is loaded where it is needed.
+            if program.fd().is_ok() {
+                let info = program.info().map_err(|error| DataplaneError::Id { name, error })?;
+                ids.push(info.id());
+            }
+        }
+        Ok(ids)
     }
 
     /// Whether a driver refused metadata, as far as this generation knows.

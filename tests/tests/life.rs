@@ -2,9 +2,10 @@
 
 use std::{
     fs,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     process::Command,
+    thread,
     time::Duration,
 };
 
@@ -269,6 +270,28 @@ fn interfaces_are_followed_as_they_come_and_go() {
     gate.namespace().ip("link del later0");
     wait::until("later0 is forgotten", || names(&gate) == ["gate0"]);
     assert_eq!(gate.health(), 200);
+}
+
+#[test]
+fn an_interface_that_appears_during_a_reload_does_not_wait_for_it() {
+    let lab = Lab::new();
+    let setup = Setup { interfaces: vec!["gate0".into(), "later0".into()], ..Setup::new("") };
+    let gate = Gate::start_with(&lab, setup);
+    // Some seconds of work.
+    let list: String =
+        (0..600_000u32).map(|n| format!("{}\n", Ipv4Addr::from(0x0b00_0000 + 7 * n))).collect();
+    fs::write(gate.directory().join("long.txt"), list).expect("a directory of ours");
+    gate.write("[[rule]]\nname = \"long\"\nsource = { list = [\"long.txt\"] }\naction = \"drop\"\n");
+    thread::scope(|scope| {
+        let reload = scope.spawn(|| gate.reload().success());
+        thread::sleep(Duration::from_millis(100));
+        gate.namespace().ip("link add later0 type veth peer name later1");
+        reload.join().expect("it says what is wrong");
+    });
+    let log = gate.log();
+    let at = |words: &str| log.rfind(words).unwrap_or_else(|| panic!("no {words:?} in\n{log}"));
+    assert!(at("attached interface=\"later0\"") < at("stepped to the new program"), "{log}");
+    assert!(gate.namespace().link("later0")["xdp"]["prog"]["id"].is_u64());
 }
 
 #[test]

@@ -310,12 +310,14 @@ impl Engine {
         Ok((told.chain(candidate.locked_out.all()).chain(live.settle()).collect(), generation))
     }
 
-    /// Attaches to interfaces that appeared, forgets those that vanished.
+    /// Tells the gate what time it is, attaches to interfaces that appeared, and forgets those that vanished.
     ///
     /// # Errors
     /// When interfaces cannot be listed.
-    pub fn follow_interfaces(&self) -> Result<(), Failure> {
-        self.live().look_at_interfaces()
+    pub fn look_around(&self) -> Result<(), Failure> {
+        let mut live = self.live();
+        live.dataplane.set_clock();
+        live.look_at_interfaces()
     }
 
     /// Tells the gate what time it is: somebody has set the clock.

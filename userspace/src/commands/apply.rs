@@ -16,8 +16,9 @@ use crate::{
     Failure,
     config::read_text,
     daemon::{
-        confirm::{Back, Install, Order},
+        confirm::{Install, Order},
         control::{MAX_POLICY, Reply, Request},
+        rollback::Back,
     },
     lint,
 };

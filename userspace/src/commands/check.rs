@@ -9,7 +9,7 @@ use crate::{
     Failure,
     config::Config,
     daemon::{
-        engine::{database_status, tables},
+        account::{database_status, tables},
         status::{DatabaseStatus, Families, Tables},
     },
     dataplane::interfaces,

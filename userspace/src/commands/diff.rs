@@ -15,7 +15,7 @@ use crate::{
     Failure,
     config::{Config, GeoIp},
     daemon::{
-        engine::database_status,
+        account::database_status,
         status::{DatabaseStatus, Families},
     },
     geoip::{Database, DatabaseError, Kind, PerFamily, placed::Counted},

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     book::{Book, Instead, Kept, Pending, Why, fingerprint_of},
     control::Reply,
-    engine::{Candidate, Engine, Live, failure, success},
+    engine::{Candidate, Engine, failure, success},
     generation::Generation,
     memory,
+    rollback::{Back, WentBack},
     status::PendingStatus,
 };
 use crate::{
@@ -47,20 +48,6 @@ pub enum Change {
     Rollback(Back),
 }
 
-/// What `octroi rollback` asks for.
-#[derive(Clone, Copy, Default, Serialize, Deserialize, Debug)]
-pub struct Back {
-    /// To the policy before the one that runs, also where that is one that was gone back to.
-    #[serde(default)]
-    pub previous: bool,
-    /// Also where it locks out somebody who is logged in.
-    #[serde(default)]
-    pub force: bool,
-    /// Where whoever asks is logged in from.
-    #[serde(default)]
-    pub login: Option<Login>,
-}
-
 /// A text that is to be in the configured file.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
 pub struct Install {
@@ -72,31 +59,15 @@ pub struct Install {
     pub changed: bool,
 }
 
-/// What came of `octroi rollback`.
-#[derive(Debug, Default)]
-struct WentBack {
-    /// What it went back from, where that waited for its confirmation.
-    from: Option<PathBuf>,
-    /// When what runs now was kept, RFC 3339, where it had to be loaded.
-    kept: Option<String>,
-    /// What is to be in the configured file, where that does not say it.
-    install: Option<Install>,
-    /// What to mind, a sentence each.
-    warnings: Vec<String>,
-}
-
 /// What runs and waits for its confirmation.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pending: Pending,
+    pub(super) pending: Pending,
     /// What ran before, still loaded.
-    former: Generation,
+    pub(super) former: Generation,
     /// Where the kernel refused to go back: when it is tried again, in nanoseconds since boot.
-    again: u64,
+    pub(super) again: u64,
 }
-
-/// How soon going back is tried again where the kernel refused, in nanoseconds.
-const AGAIN: u64 = 1_000_000_000;
 
 /// Which boot of the machine this is; empty where the kernel does not tell.
 fn boot() -> String {
@@ -117,7 +88,7 @@ impl Pending {
     }
 
     /// The same for one that was applied in this boot of the machine.
-    fn left_in_this_boot(&self) -> Duration {
+    pub(super) fn left_in_this_boot(&self) -> Duration {
         Duration::from_nanos(self.deadline.saturating_sub(since_boot()))
     }
 
@@ -326,171 +297,6 @@ impl Engine {
         tracing::info!(generation, "confirmed: {}", pending.file.display());
         drop(live);
         Ok((pending.file, install))
-    }
-
-    /// Goes back: from what waits, or else to the policy before the last one that was meant.
-    fn rollback(&self, Back { previous, force, login }: Back) -> Result<WentBack, Failure> {
-        if previous {
-            self.none_waits("rollback --previous")?;
-        }
-        let waits = self.live().waiting.as_ref().map(|waiting| waiting.pending.file.clone());
-        if let Some(file) = waits {
-            let warnings = self.go_back()?;
-            let mut live = self.live();
-            live.last_reload = success();
-            tracing::warn!(
-                generation = live.generation,
-                "octroi rollback: back from {} to the policy that ran before",
-                file.display()
-            );
-            self.policies.gone(Some(format!("`octroi rollback` went back from {}", file.display())));
-            return Ok(WentBack { from: Some(file), warnings, ..WentBack::default() });
-        }
-        // Who asks has come too late to go back from that, and means nothing else.
-        if let Some(gone) = self.policies.last_gone().filter(|_| !previous) {
-            return Err(anyhow::anyhow!(
-                "rollback: {gone}, and what ran before runs; to go to the policy before that, run `octroi rollback --previous`"
-            )
-            .into());
-        }
-        let alone = self.policies.alone();
-        // What runs has to be known as such, or the one before it would be taken for the one before that.
-        let unkept = self.keep_running(&alone).err();
-        let mut book = self.policies.book();
-        let before = if unkept.is_some() { &book.good } else { &book.previous };
-        let Some(previous) = before.clone() else {
-            return Err(anyhow::anyhow!(
-                "rollback: no policy waits for its confirmation, and none before the one that runs is kept in {}",
-                self.policies.shelf.path().display()
-            )
-            .into());
-        };
-        let candidate = previous.load(&self.policies.shelf, &self.path, &self.logins(login))?;
-        candidate.must_let_in("rollback", force, "goes back")?;
-        let (mut warnings, _) = self.step(candidate, true)?;
-        let there = fingerprint_of(&self.path);
-        let is = |text: &str| there == Some(fingerprint(text.as_bytes()));
-        let known = book.good.as_ref().is_some_and(|good| is(&good.text))
-            || book.instead.as_ref().is_some_and(|instead| instead.configured == there);
-        let install = (!is(&previous.text)).then(|| Install {
-            path: self.path.clone(),
-            text: previous.text.clone(),
-            changed: !known,
-        });
-        book.instead = install
-            .as_ref()
-            .filter(|install| !install.changed)
-            .map(|_| Instead { configured: there, why: Why::RolledBack });
-        let kept = Some(time::text(previous.since));
-        match unkept {
-            Some(error) => {
-                warnings.push(format!("what ran is not kept, so nothing leads back to it: {error}"))
-            }
-            None => book.previous = book.good.replace(previous),
-        }
-        self.policies.gone(Some("`octroi rollback` went back".into()));
-        if let Err(error) = self.policies.write(book) {
-            warnings.push(format!("{error}; the next start loads what ran before this rollback"));
-        }
-        let mut live = self.live();
-        live.last_reload = success();
-        live.last_success = time::now();
-        live.reloads.success += 1;
-        tracing::warn!(
-            generation = live.generation,
-            "octroi rollback: back to the policy before the last one"
-        );
-        for warning in &warnings {
-            tracing::warn!("{warning}");
-        }
-        Ok(WentBack { from: None, kept, install, warnings })
-    }
-
-    /// Goes back where the time of what waits is over.
-    ///
-    /// # Errors
-    /// When the kernel refuses; it is tried again.
-    pub fn end_waiting(&self) -> Result<(), Failure> {
-        let over = {
-            let live = self.live();
-            let pending = live.waiting.as_ref().map(|waiting| &waiting.pending);
-            let over = pending.filter(|pending| pending.left_in_this_boot().is_zero());
-            over.map(|pending| pending.file.display().to_string())
-        };
-        let Some(file) = over else { return Ok(()) };
-        let warnings = self.go_back().inspect_err(|error| {
-            tracing::error!("{error}; not confirmed in time, and tried again in a second")
-        })?;
-        let mut live = self.live();
-        let told =
-            format!("{file} was applied and not confirmed in time: back to the policy that ran before");
-        tracing::error!(generation = live.generation, "{told}");
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
-        live.reloads.failure += 1;
-        live.last_reload = failure(&told);
-        drop(live);
-        self.policies.gone(Some(format!("{file} was not confirmed in time")));
-        Ok(())
-    }
-
-    /// How long until what waits goes.
-    #[must_use]
-    pub fn until_waiting_ends(&self) -> Option<Duration> {
-        let live = self.live();
-        let waiting = live.waiting.as_ref()?;
-        let again = Duration::from_nanos(waiting.again.saturating_sub(since_boot()));
-        Some(waiting.pending.left_in_this_boot().max(again))
-    }
-
-    /// Goes back from what waits; what to tell.
-    fn go_back(&self) -> Result<Vec<String>, Failure> {
-        let mut warnings = {
-            let mut guard = self.live();
-            let live = &mut *guard;
-            let Some(mut waiting) = live.waiting.take() else { return Ok(Vec::new()) };
-            if let Err(error) = live.exchange(&mut waiting.former) {
-                let what = format!("go back from {}", waiting.pending.file.display());
-                waiting.again = since_boot().saturating_add(AGAIN);
-                live.waiting = Some(waiting);
-                return Err(anyhow::Error::from(error).context(what).into());
-            }
-            live.last_success = time::now();
-            live.settle()
-        };
-        // The gate first: whoever is locked out waits.
-        let _alone = self.policies.alone();
-        warnings.extend(self.give_up());
-        Ok(warnings)
-    }
-
-    /// Takes what waited off the disk; what to tell of the configured file.
-    fn give_up(&self) -> Option<String> {
-        let mut book = self.policies.book();
-        book.give_up(&self.path);
-        let told = book.instead.as_ref().map(|instead| instead.why.describe(&self.path));
-        if let Err(error) = self.policies.write(book) {
-            tracing::error!("{error}; the next start goes back once more");
-        }
-        told
-    }
-}
-
-impl Live {
-    /// Steps back from what waits for the time without a daemon, in which nobody could confirm it, or go back. The next start
-    /// steps to it once more, if there is time left.
-    pub(super) fn step_back_meanwhile(&mut self) {
-        let Some(mut waiting) = self.waiting.take() else { return };
-        let what = waiting.describe();
-        match self.exchange(&mut waiting.former) {
-            Ok(()) => {
-                let told = self.settle();
-                tracing::warn!("{what}: until octroi starts again, the policy that ran before does");
-                told.iter().for_each(|told| tracing::warn!("{told}"));
-            }
-            Err(error) => tracing::error!("{what}, and runs until octroi starts again: {error}"),
-        }
     }
 }
 

@@ -19,10 +19,11 @@ use tokio::{
 
 use super::{
     Event,
-    confirm::{Back, Change, Install, Order},
+    confirm::{Change, Install, Order},
     engine::Engine,
     leases::Wish,
     peer::{self, Right},
+    rollback::Back,
     status::Status,
 };
 use crate::{

@@ -5,9 +5,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use octroi_abi::Counter;
-
 use super::{
+    account::{database_status, tables},
     book::Kept,
     confirm::Waiting,
     fallback::Fallback,
@@ -15,28 +14,20 @@ use super::{
     good::Policies,
     leases::{Damage, restore},
     memory,
-    status::{
-        self, DatabaseStatus, FallbackStatus, HeldDatabase, LastReload, Reloads, RuleStatus, Status, Tables,
-    },
+    status::{DatabaseStatus, HeldDatabase, LastReload, Reloads, Tables},
 };
 use crate::{
     Failure,
     config::{Config, OnStop},
-    dataplane::{
-        self, Beside, Dataplane, ProgramOptions,
-        bpffs::Pins,
-        counters::{Other, other},
-    },
-    geoip::{Database, PerFamily},
+    dataplane::{self, Beside, Dataplane, ProgramOptions, bpffs::Pins},
     lease::{Leases, store::Store},
     lint::{LockedOut, Login},
-    metrics::{Totals, render},
     policy::{
         Originals,
         compile::{Compilation, classify},
         slots::{Outcome, Slots},
         standing::{Standing, standings},
-        window::{self, Stage, last_over},
+        window::last_over,
     },
     time,
 };
@@ -70,7 +61,7 @@ pub(super) struct Live {
     /// Those that are in the kernel.
     pub(super) leases: Leases,
     /// What of those that are kept is not among them.
-    damage: Option<Damage>,
+    pub(super) damage: Option<Damage>,
     pub(super) slots: Slots,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) classes: usize,
@@ -325,17 +316,6 @@ impl Engine {
         self.live().dataplane.set_clock();
     }
 
-    /// The daemon's account of itself.
-    ///
-    /// # Errors
-    /// When the counters cannot be read, or interfaces cannot be listed.
-    pub fn status(&self) -> Result<Status, Failure> {
-        let mut live = self.live();
-        live.look_at_interfaces()?;
-        let (totals, _) = live.totals()?;
-        Ok(live.status(&totals))
-    }
-
     /// What becomes of the gate when the daemon ends.
     #[must_use]
     pub fn on_stop(&self) -> OnStop {
@@ -358,44 +338,13 @@ impl Engine {
         live.dataplane.detach_all();
     }
 
-    /// What the log and systemd show: the generation and how many interfaces it filters.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        self.live().summary()
-    }
-
     pub(super) fn live(&self) -> std::sync::MutexGuard<'_, Live> {
         // Whoever panicked with the lock held left counters and kernel state as they are: both stay readable.
         self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
-impl crate::metrics::server::Source for Engine {
-    fn metrics(&self) -> Result<String, String> {
-        let live = self.live();
-        let (totals, other) = live.totals().map_err(|error| error.to_string())?;
-        Ok(render(&live.status(&totals), &totals, &other))
-    }
-
-    fn health(&self) -> Result<(), String> {
-        let mut live = self.live();
-        // What the kernel says now, not what it said last time.
-        live.look_at_interfaces().map_err(|error| error.to_string())?;
-        let reasons: Vec<&str> = live.unfiltered.iter().map(|(_, reason)| reason.as_str()).collect();
-        if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
-    }
-}
-
 impl Live {
-    /// The generation and how many interfaces it filters.
-    fn summary(&self) -> String {
-        let on: Vec<String> =
-            self.dataplane.filtered().values().map(|one| format!("{} ({})", one.name, one.mode)).collect();
-        let on = if on.is_empty() { "no interface yet".into() } else { on.join(", ") };
-        let more = self.about_policy();
-        format!("generation {} on {on}, {} rules{more}", self.generation, self.config.rules.len())
-    }
-
     /// Finds out whether a candidate may come, and makes room for it; what it was accepted in spite of. See [`Live::admit`].
     fn make_room(
         &mut self,
@@ -437,81 +386,6 @@ impl Live {
             _ => tracing::error!(%error, generation, "reload failed; the running generation stays"),
         }
         self.last_reload = failure(&error);
-    }
-
-    /// Counters by outcome, and of frames that have none.
-    fn totals(&self) -> Result<(Totals, Other), Failure> {
-        let counters = self.dataplane.counters().read(self.slots.end())?;
-        let totals = Totals::new(&self.slots, |slot| counters[slot as usize]);
-        Ok((totals, other(&counters)))
-    }
-
-    fn status(&self, totals: &Totals) -> Status {
-        let now = time::now_ns();
-        let rules = self.config.rules.iter().map(|rule| {
-            let mut count = Counter::default();
-            let next = window::next_change(rule, now);
-            for (_, one) in totals.rules.iter().filter(|((name, _), _)| *name == rule.name) {
-                count.packets += one.packets;
-                count.bytes += one.bytes;
-            }
-            RuleStatus {
-                name: rule.name.clone(),
-                action: rule.action.as_str().into(),
-                stage: Stage::of(rule, now).as_str().into(),
-                next_change: next.map(time::text_ns),
-                next_stage: next.map(|time| Stage::of(rule, time).as_str().into()),
-                next_change_seconds: next.map(|time| time / 1_000_000_000),
-                packets: count.packets,
-                bytes: count.bytes,
-                note: rule.note.clone(),
-            }
-        });
-        Status {
-            version: env!("CARGO_PKG_VERSION").into(),
-            revision: crate::REVISION.into(),
-            pid: std::process::id(),
-            generation: self.generation,
-            interfaces: self.interfaces(),
-            awaited: self.awaited(),
-            rules: rules.collect(),
-            leases: self.leases.len(),
-            damaged_leases: self.damage.as_ref().and_then(Damage::status),
-            tables: self.tables,
-            classes: self.classes,
-            databases: self.databases.clone(),
-            held: self.held.clone(),
-            last_reload: self.last_reload.clone(),
-            last_success: self.last_success,
-            reloads: self.reloads,
-            pending_confirmation: self.waiting.as_ref().map(Waiting::status),
-            fallback: self.fallback.clone().map(|one| FallbackStatus { reason: one.reason }),
-        }
-    }
-}
-
-/// What a database says of itself.
-#[must_use]
-pub fn database_status(database: &Database) -> DatabaseStatus {
-    DatabaseStatus {
-        kind: database.kind.as_str().into(),
-        path: database.origin.to_string(),
-        database_type: database.database_type.clone(),
-        built: time::text(database.built),
-        built_seconds: database.built,
-        networks: status::Families { ipv4: database.networks.v4, ipv6: database.networks.v6 },
-    }
-}
-
-/// The size of a compiled policy's tables; `networks` are the country database's.
-#[must_use]
-pub fn tables(networks: PerFamily<u64>, compilation: &Compilation) -> Tables {
-    let table =
-        |networks, intervals, image: &[u8]| status::Table { networks, intervals, bytes: image.len() as u64 };
-    let images = &compilation.compiled.tables;
-    Tables {
-        ipv4: table(networks.v4, compilation.intervals.v4, &images.v4),
-        ipv6: table(networks.v6, compilation.intervals.v6, &images.v6),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The daemon: validate → compile → load → attach → ready, then one loop over everything that can happen.
 
+pub mod account;
 mod book;
 mod clock;
 pub mod confirm;
@@ -17,6 +18,7 @@ mod live;
 mod logins;
 pub mod memory;
 mod peer;
+pub mod rollback;
 mod service;
 pub mod status;
 mod watch;

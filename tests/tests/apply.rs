@@ -187,6 +187,7 @@ fn rollback_goes_back_at_once_and_later_to_the_policy_before() {
     assert_eq!(arriving(&lab, &["9.9.9.9", CN]), ["9.9.9.9"]);
     gate.octroi(["rollback", "--previous"]).success();
     assert_eq!(arriving(&lab, &["9.9.9.9", CN]), [CN], "the list is gone, and kept");
+    contains(&gate.octroi(["status"]).success(), &["COPIES", "and nothing is followed"]);
     // Now the file says so, and its list is not there.
     refused(&gate.reload(), 78, &["listed.txt", "which rule \"listed\" lists"]);
 }
@@ -253,7 +254,11 @@ fn what_cannot_be_loaded_is_refused_with_the_file_s_own_name() {
     bad("[geoip]\ncountry = \"none.mmdb\"\n", &["none.mmdb", "No such file"]);
     bad(LISTED, &["listed.txt", "which rule \"listed\" lists"]);
     let missing = gate.octroi(["apply", "/none/new.toml"]);
-    refused(&missing, 78, &["/none/new.toml: not read: no such file"]);
+    refused(
+        &missing,
+        78,
+        &["/none/new.toml: not read: no such file; create it, or name another with octroi apply FILE"],
+    );
     for (timeout, words) in [
         ("60", "has no unit"),
         ("0s", "shorter than a second"),
@@ -288,8 +293,51 @@ fn what_holds_until_a_restart_is_said_and_interfaces_follow_both_ways() {
     let said = gate.octroi(["apply", &path.display().to_string(), "--confirm-timeout", "3s"]).success();
     contains(&said, &["warning: changed, but in force only after a restart: [metrics] listen"]);
     assert!(!attached("gate0") && attached("gate1"), "{}", gate.describe());
+    refused(&gate.octroi(["rollback", "--previous"]), 1, &["new.toml waits for `octroi confirm`"]);
     wait::until("back", || gate.status()["generation"] == 3);
     assert!(attached("gate0") && !attached("gate1"), "{}", gate.describe());
+    assert_eq!(arriving(&lab, &BOTH), [US]);
+}
+
+#[test]
+fn a_mistyped_interface_opens_nothing_and_what_a_restart_moves_is_not_applied() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    let path = file(&gate, "");
+    let policy = |from: &str, to: &str| {
+        let text = gate.text(BLOCK_CN);
+        assert!(text.contains(from), "{text}");
+        fs::write(&path, text.replace(from, to)).expect("a file of ours");
+        path.display().to_string()
+    };
+    let mistyped = policy("\"gate0\"", "\"gaet0\"");
+    let words = [
+        "hold interfaces: gate0, where nothing would be filtered any more, for \"gaet0\" (did you mean \"gate0\"?), which is \
+         not there",
+    ];
+    let apply = |file: &str, more: &[&str]| gate.octroi(["apply", file].iter().chain(more));
+    refused(&apply(&mistyped, &[]), 1, &[words[0], "`octroi apply --force` takes it"]);
+    fs::copy(&mistyped, gate.config()).expect("files of ours");
+    refused(&gate.reload(), 1, &[words[0], "`octroi reload --accept` takes it"]);
+    assert_eq!(arriving(&lab, &BOTH), [US]);
+    gate.write(BLOCK_CN);
+    apply(&mistyped, &["--force"]).success();
+    assert_eq!(arriving(&lab, &BOTH), BOTH, "as he insists");
+    gate.octroi(["rollback"]).success();
+    assert_eq!(arriving(&lab, &BOTH), [US]);
+
+    let socket = gate.directory().join("octroi.sock").display().to_string();
+    let moved = policy(&socket, "/run/octroi/elsewhere.sock");
+    let refusal =
+        format!("refused, since it moves [control] socket from {socket} to /run/octroi/elsewhere.sock");
+    refused(&apply(&moved, &["--force"]), 1, &[&refusal, "takes a restart"]);
+    let state = policy("[control]\n", "[control]\n# Moved.\n");
+    apply(&state, &[]).success();
+    gate.octroi(["rollback"]).success();
+    let text = fs::read_to_string(gate.config()).expect("a file of ours");
+    fs::write(gate.config(), text.replace("/state\"", "/elsewhere\"")).expect("a file of ours");
+    let said = gate.reload().success();
+    contains(&said, &["[control] state; leases and former policies stay in ", "/state: stop octroi, move"]);
     assert_eq!(arriving(&lab, &BOTH), [US]);
 }
 
@@ -312,6 +360,12 @@ fn a_confirmed_policy_that_cannot_be_installed_counts_until_the_file_changes() {
         &told,
         &["octroi.toml does not count, since it does not say what was applied and confirmed after it"],
     );
+    contains(&told, &["reloaded: the policy that counts in place of ", "octroi.toml"]);
+    contains(
+        &gate.octroi(["status"]).success(),
+        &["IGNORED", "octroi.toml does not count, since it does not say"],
+    );
+    assert_eq!(gate.metrics().get("octroi_config_ignored", &[]), Some(1.0));
     assert_eq!(arriving(&lab, &BOTH), [CN]);
     gate.kill();
     gate.start_again();
@@ -323,6 +377,7 @@ fn a_confirmed_policy_that_cannot_be_installed_counts_until_the_file_changes() {
     assert_eq!(arriving(&lab, &BOTH), [US]);
     contains(&gate.log(), &["it counts again"]);
     assert!(!gate.reload().success().contains("count"));
+    assert_eq!(gate.metrics().get("octroi_config_ignored", &[]), Some(0.0));
 }
 
 #[test]

@@ -67,7 +67,13 @@ fn where_only_the_rest_is_broken_its_places_count_and_it_is_told() {
         assert!(output.status.success(), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stdout).contains("192.0.2.1/32"), "{output:?}");
         assert!(error.starts_with("octroi: warning: ") && error.contains("octroi.toml:"), "{error}");
-        assert_eq!((error.lines().count(), error.contains("its [control] counts nevertheless")), (1, true));
+        assert_eq!(
+            (
+                error.lines().count(),
+                error.contains("what it says of [control], or leaves out, counts nevertheless")
+            ),
+            (1, true)
+        );
         let output = octroi(&config, &["status"]);
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{error}");

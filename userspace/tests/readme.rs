@@ -12,7 +12,7 @@ const README: &str = include_str!("../../README.md");
 const METRICS: &str = include_str!("../src/metrics/mod.rs");
 
 /// What dashboards and alerts rely on, whatever the code says.
-const PROMISED: [&str; 21] = [
+const PROMISED: [&str; 22] = [
     "octroi_packets_total",
     "octroi_bytes_total",
     "octroi_rule_packets_total",
@@ -30,6 +30,7 @@ const PROMISED: [&str; 21] = [
     "octroi_config_last_reload_successful",
     "octroi_pending_confirmation_timestamp_seconds",
     "octroi_fallback",
+    "octroi_config_ignored",
     "octroi_last_reload_success_timestamp_seconds",
     "octroi_reloads_total",
     "octroi_build_info",

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Failure,
-    config::read_text,
+    config::read_named_by,
     daemon::{
         confirm::{Install, Order},
         control::{MAX_POLICY, Reply, Request},
@@ -29,7 +29,7 @@ use crate::{
 /// Why what runs goes on.
 pub fn apply(args: &ApplyArgs) -> Result<(), Failure> {
     let file = args.file.clone();
-    let text = read_text(&file)?;
+    let text = read_named_by(&file, "octroi apply FILE")?;
     if text.len() > MAX_POLICY {
         return Err(anyhow::anyhow!(
             "apply {}: it has {} bytes, and a policy {MAX_POLICY} at most; put its networks into lists",

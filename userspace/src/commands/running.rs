@@ -48,7 +48,7 @@ pub fn status(args: &ReadArgs) -> Result<(), Failure> {
 /// Why the running gate stays as it is.
 pub fn reload(args: &ReloadArgs) -> Result<(), Failure> {
     match request(&args.config, Request::Reload { accept: args.accept, login: lint::own_login() })? {
-        Reply::Reloaded { file, warnings } => {
+        Reply::Reloaded { file, ignored, warnings } => {
             for warning in warnings {
                 print(&format!("warning: {warning}\n"));
             }
@@ -66,7 +66,8 @@ pub fn reload(args: &ReloadArgs) -> Result<(), Failure> {
                      step to another policy, run `octroi apply {asked}`\n"
                 ));
             }
-            print(&format!("reloaded: {}\n", file.display()));
+            let what = if ignored { "the policy that counts in place of " } else { "" };
+            print(&format!("reloaded: {what}{}\n", file.display()));
             Ok(())
         }
         other => Err(unexpected(other)),
@@ -161,7 +162,7 @@ pub(super) fn places(config: &ConfigArg) -> Result<Control, Failure> {
                 None => format!("{}: {}", path.display(), problem.message()),
             });
             note(&format!(
-                "warning: {}; `octroi check` says all that is wrong with it; its [control] counts nevertheless",
+                "warning: {}; `octroi check` says all that is wrong with it; what it says of [control], or leaves out, counts nevertheless",
                 first.unwrap_or_default()
             ));
             Ok(control)
@@ -232,6 +233,13 @@ fn text(status: &Status) -> String {
             "FALLBACK",
             format!("the last good policy runs; the configured one cannot be loaded: {}", fallback.reason),
         );
+    }
+    if let Some(why) = &status.ignored {
+        line("IGNORED", why.clone());
+    }
+    if let Some(since) = &status.copies {
+        let next = "`octroi reload` reads what is there now";
+        line("COPIES", format!("of databases and lists, from {since}, run, and nothing is followed; {next}"));
     }
     line("generation", status.generation.to_string());
     for interface in &status.interfaces {

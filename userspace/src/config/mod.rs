@@ -147,8 +147,16 @@ pub enum Malformed {
 /// # Errors
 /// When it cannot be read, or is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String, ConfigErrors> {
+    read_named_by(path, "-c FILE")
+}
+
+/// The same of a file that was named by `option`, for messages.
+///
+/// # Errors
+/// When it cannot be read, or is not UTF-8.
+pub fn read_named_by(path: &Path, option: &str) -> Result<String, ConfigErrors> {
     let bytes = std::fs::read(path)
-        .map_err(|error| ConfigErrors::unreadable(path, format!("not read: {}", reason(&error))))?;
+        .map_err(|error| ConfigErrors::unreadable(path, format!("not read: {}", reason(&error, option))))?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         not_utf8(error.as_bytes(), valid, path)
@@ -208,13 +216,13 @@ impl Default for Defaults {
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9462));
 
 /// What kept a file from being read, and the next step where one is known.
-fn reason(error: &io::Error) -> String {
+fn reason(error: &io::Error, option: &str) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "no such file; create it, or name another with -c FILE".to_owned(),
+        io::ErrorKind::NotFound => format!("no such file; create it, or name another with {option}"),
         io::ErrorKind::PermissionDenied => {
-            "permission denied; run as a user who may read it, or name another with -c FILE".to_owned()
+            format!("permission denied; run as a user who may read it, or name another with {option}")
         }
-        io::ErrorKind::IsADirectory => "it is a directory; name the file in it with -c FILE".to_owned(),
+        io::ErrorKind::IsADirectory => format!("it is a directory; name the file in it with {option}"),
         _ => error.to_string(),
     }
 }

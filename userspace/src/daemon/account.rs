@@ -26,10 +26,11 @@ impl Engine {
     /// # Errors
     /// When the counters cannot be read, or interfaces cannot be listed.
     pub fn status(&self) -> Result<Status, Failure> {
+        let ignored = self.ignored();
         let mut live = self.live();
         live.look_at_interfaces()?;
         let (totals, _) = live.totals()?;
-        Ok(live.status(&totals))
+        Ok(live.status(&totals, ignored))
     }
 
     /// What the log and systemd show: the generation and how many interfaces it filters.
@@ -41,9 +42,10 @@ impl Engine {
 
 impl crate::metrics::server::Source for Engine {
     fn metrics(&self) -> Result<String, String> {
+        let ignored = self.ignored();
         let live = self.live();
         let (totals, other) = live.totals().map_err(|error| error.to_string())?;
-        Ok(render(&live.status(&totals), &totals, &other))
+        Ok(render(&live.status(&totals, ignored), &totals, &other))
     }
 
     fn health(&self) -> Result<(), String> {
@@ -65,6 +67,12 @@ impl Live {
         format!("generation {} on {on}, {} rules{more}", self.generation, self.config.rules.len())
     }
 
+    /// See [`Status::copies`].
+    fn copies(&self) -> Option<String> {
+        let kept = self.kept.as_ref().filter(|_| self.originals.are_copies())?;
+        (!kept.files.is_empty()).then(|| time::text(kept.since))
+    }
+
     /// Counters by outcome, and of frames that have none.
     fn totals(&self) -> Result<(Totals, Other), Failure> {
         let counters = self.dataplane.counters().read(self.slots.end())?;
@@ -72,7 +80,7 @@ impl Live {
         Ok((totals, other(&counters)))
     }
 
-    fn status(&self, totals: &Totals) -> Status {
+    fn status(&self, totals: &Totals, ignored: Option<String>) -> Status {
         let now = time::now_ns();
         let rules = self.config.rules.iter().map(|rule| {
             let mut count = Counter::default();
@@ -112,6 +120,8 @@ impl Live {
             reloads: self.reloads,
             pending_confirmation: self.waiting.as_ref().map(Waiting::status),
             fallback: self.fallback.clone().map(|one| FallbackStatus { reason: one.reason }),
+            ignored,
+            copies: self.copies(),
         }
     }
 }

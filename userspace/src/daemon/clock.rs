@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{
+    admission::Admission,
     engine::{Candidate, Engine},
     memory,
 };
@@ -30,7 +31,7 @@ impl Engine {
             candidate.kept = kept;
             candidate.fallback = fallback;
             // It has the databases that run.
-            self.step(candidate, true)
+            self.step(candidate, Admission::Certain)
         });
         memory::give_back();
         stepped?;

@@ -9,6 +9,7 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    admission::{Admission, must_stay},
     book::{Book, Instead, Kept, Pending, Why, fingerprint_of},
     control::Reply,
     engine::{Candidate, Engine, failure, success},
@@ -173,6 +174,7 @@ impl Engine {
         let what = format!("apply {}", file.display());
         self.none_waits(&what)?;
         let config = Config::parse_named(&text, &self.path, &file)?;
+        must_stay(&what, &Arc::clone(&self.live().in_force), &config)?;
         let originals = Originals::open(&config)?;
         let candidate = Candidate::new(config, text.as_str().into(), originals, &self.logins(login))?;
         candidate.must_let_in(&what, force, "applies it")?;
@@ -193,7 +195,7 @@ impl Engine {
         let before = self.policies.book();
         let book = Book { pending: Some(pending.clone()), ..before.clone() };
         self.policies.write(book).map_err(|error| anyhow::Error::from(error).context(what))?;
-        let stepped = self.step_and_wait(candidate, pending, force);
+        let stepped = self.step_and_wait(candidate, pending, Admission::new(force, "`octroi apply --force`"));
         if stepped.is_err()
             && let Err(error) = self.policies.write(before)
         {
@@ -217,9 +219,9 @@ impl Engine {
         &self,
         candidate: Candidate,
         pending: Pending,
-        accept: bool,
+        how: Admission,
     ) -> Result<Vec<String>, Failure> {
-        let (warnings, former) = self.step(candidate, accept)?;
+        let (warnings, former) = self.step(candidate, how)?;
         self.live().waiting = Some(Waiting { pending, former, again: 0 });
         Ok(warnings)
     }
@@ -233,7 +235,9 @@ impl Engine {
             let originals = Originals::open(&config)?;
             Candidate::new(config, pending.text.as_str().into(), originals, &[])
         };
-        match candidate().and_then(|candidate| self.step_and_wait(candidate, pending.clone(), true)) {
+        match candidate()
+            .and_then(|candidate| self.step_and_wait(candidate, pending.clone(), Admission::Certain))
+        {
             Ok(warnings) => {
                 for warning in warnings {
                     tracing::warn!("{warning}");

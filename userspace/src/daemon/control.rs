@@ -103,6 +103,9 @@ pub enum Reply {
         /// The file that the daemon reads.
         #[serde(default)]
         file: Option<PathBuf>,
+        /// What is in it does not count, and another policy does in its place.
+        #[serde(default)]
+        ignored: bool,
         /// One sentence each.
         warnings: Vec<String>,
     },

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use super::{
+    admission::Admission,
     engine::{Candidate, Engine, Live, success},
     memory,
 };
@@ -43,9 +44,6 @@ pub(super) struct Files {
     pub(super) read: BTreeMap<PathBuf, Option<Identity>>,
 }
 
-/// Clauses of a reason that are told; there may be one for each country.
-const TOLD: usize = 3;
-
 impl Engine {
     /// The files that the live generation was read from, or those that it runs for want of; none where `[geoip] follow` is off, nor while it waits for its
     /// confirmation: then nothing else changes the policy.
@@ -84,7 +82,7 @@ impl Engine {
             if let Some(reason) = candidate.locks_out() {
                 return Ok(Tried::LocksOut(changed, reason));
             }
-            self.take(candidate, false).map(Tried::Taken)
+            self.take(candidate, Admission::RELOAD).map(Tried::Taken)
         };
         let result = try_them();
         memory::give_back();
@@ -120,38 +118,6 @@ impl Engine {
 }
 
 impl Live {
-    /// Compares a candidate's databases with those that run; with `accept`, only to say what was accepted.
-    ///
-    /// # Errors
-    /// When one has to be held.
-    pub(super) fn admit(&mut self, candidate: &Candidate, accept: bool) -> Result<Vec<String>, Failure> {
-        let Some(limit) = candidate.config.geoip.max_change else { return Ok(Vec::new()) };
-        let mut held = Vec::new();
-        for standing in &candidate.standings {
-            let Some(running) = self.standings.iter().find(|running| running.kind == standing.kind) else {
-                continue;
-            };
-            let doubts = standing.doubts(running, &candidate.config.rules, limit);
-            if doubts.is_empty() {
-                continue;
-            }
-            let file = Changed { kind: standing.kind.as_str(), path: standing.path.clone() };
-            held.push((file, listed(&doubts)));
-        }
-        let said: Vec<String> = held
-            .iter()
-            .map(|(Changed { kind, path }, reason)| format!("the {kind} database {path}: {reason}"))
-            .collect();
-        if accept || held.is_empty() {
-            return Ok(said.into_iter().map(|one| format!("accepted {one}")).collect());
-        }
-        self.hold(held);
-        Err(Failure::Held(format!(
-            "hold {}; `octroi check --diff OLD NEW` shows what changes, `octroi reload --accept` takes it",
-            said.join("; and ")
-        )))
-    }
-
     /// The files are those that run: what was held of others, or wrong with them, is over.
     fn as_before(&mut self) {
         self.held.clear();
@@ -166,13 +132,5 @@ impl Live {
         if self.last_reload.error.as_deref() != Some(failure.to_string().as_str()) {
             self.failed(failure);
         }
-    }
-}
-
-fn listed(doubts: &[String]) -> String {
-    let told = doubts[..doubts.len().min(TOLD)].join(", and ");
-    match doubts.len().saturating_sub(TOLD) {
-        0 => told,
-        more => format!("{told}, and {more} more of this kind"),
     }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     account::{database_status, tables},
+    admission::{Admission, restart_needed},
     book::Kept,
     confirm::Waiting,
     fallback::Fallback,
@@ -249,7 +250,8 @@ impl Engine {
         self.none_waits("reload").inspect_err(|error| tracing::warn!("{error}"))?;
         let candidate = self.counting_candidate(asking);
         let known = candidate.as_ref().is_ok_and(|candidate| *candidate.config == *self.live().config);
-        let result = candidate.and_then(|candidate| self.take(candidate, accept));
+        let result = candidate
+            .and_then(|candidate| self.take(candidate, Admission::new(accept, "`octroi reload --accept`")));
         memory::give_back();
         let mut live = self.live();
         live.refused = result.is_err() && !known;
@@ -263,18 +265,18 @@ impl Engine {
         result
     }
 
-    pub(super) fn take(&self, candidate: Candidate, accept: bool) -> Result<Vec<String>, Failure> {
-        self.step(candidate, accept).map(|(warnings, _)| warnings)
+    pub(super) fn take(&self, candidate: Candidate, how: Admission) -> Result<Vec<String>, Failure> {
+        self.step(candidate, how).map(|(warnings, _)| warnings)
     }
 
     /// Loads a candidate beside the running generation and steps to it. What to tell whoever asked for it, and the generation
-    /// that ran, still loaded. `accept`: see [`Live::admit`].
+    /// that ran, still loaded.
     pub(super) fn step(
         &self,
         mut candidate: Candidate,
-        accept: bool,
+        how: Admission,
     ) -> Result<(Vec<String>, Generation), Failure> {
-        let (accepted, beside) = self.live().make_room(&mut candidate, accept)?;
+        let (accepted, beside) = self.live().make_room(&mut candidate, how)?;
         // Without the lock, since it takes a while: interfaces that appear meanwhile are attached to. Nobody else steps.
         let program = beside.load(&candidate.compilation.compiled)?;
         let mut guard = self.live();
@@ -292,7 +294,7 @@ impl Engine {
             databases: candidate.databases,
             standings: candidate.standings,
             kept: candidate.kept,
-            accepted: accept && !accepted.is_empty(),
+            accepted: !accepted.is_empty(),
             fallback: candidate.fallback,
         };
         live.exchange(&mut generation)?;
@@ -349,9 +351,9 @@ impl Live {
     fn make_room(
         &mut self,
         candidate: &mut Candidate,
-        accept: bool,
+        how: Admission,
     ) -> Result<(Vec<String>, Beside), Failure> {
-        let accepted = self.admit(candidate, accept)?;
+        let accepted = self.admit(candidate, how)?;
         let counters = self.dataplane.counters().read(self.slots.end())?;
         candidate
             .compilation
@@ -395,17 +397,4 @@ pub(super) fn success() -> LastReload {
 
 pub(super) fn failure(error: &str) -> LastReload {
     LastReload { time: time::now_text(), result: "failure".into(), error: Some(error.into()) }
-}
-
-/// What a reload leaves as it was.
-fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
-    let changed = [
-        (old.metrics != new.metrics, "[metrics] listen"),
-        (old.control.socket != new.control.socket, "[control] socket"),
-        (old.control.group != new.control.group, "[control] group"),
-        (old.control.pins != new.control.pins, "[control] pins"),
-        (old.control.state != new.control.state, "[control] state"),
-    ];
-    let changed = changed.into_iter().filter(|(changed, _)| *changed);
-    changed.map(|(_, what)| format!("changed, but in force only after a restart: {what}")).collect()
 }

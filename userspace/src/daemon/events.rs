@@ -113,7 +113,8 @@ impl Loop {
                 }
                 if let Some(answer) = answer {
                     let file = Some(self.engine.path.clone());
-                    let reply = |warnings| Reply::Reloaded { file, warnings };
+                    let ignored = self.engine.ignored().is_some();
+                    let reply = |warnings| Reply::Reloaded { file, ignored, warnings };
                     // Whoever asked may have gone.
                     let _ = answer.send(Reply::new(result, reply));
                 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path, path::PathBuf, sync::Arc};
 
 use super::{
+    admission::Admission,
     book::{Book, fingerprint_of},
     databases::{Files, Followed, Tried},
     engine::{Candidate, Engine, Live},
@@ -81,7 +82,7 @@ impl Engine {
                 // Nothing is held of what runs, which is copies.
                 return Ok(Tried::LocksOut(Vec::new(), reason));
             }
-            self.take(candidate, false).map(Tried::Taken)
+            self.take(candidate, Admission::RELOAD).map(Tried::Taken)
         };
         let result = try_it();
         memory::give_back();

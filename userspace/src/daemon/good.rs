@@ -265,6 +265,12 @@ impl Engine {
         counting(&self.path, &self.policies.book(), &self.logins(asking))
     }
 
+    /// Why what is in the configured file does not count, where that is so.
+    pub(super) fn ignored(&self) -> Option<String> {
+        let Instead { configured, why } = self.policies.book().instead?;
+        (configured == fingerprint_of(&self.path)).then(|| why.describe(&self.path))
+    }
+
     /// Tells the log where nothing can be kept.
     pub fn look_at_state(&self) {
         if let Some(doubt) = self.policies.doubt() {

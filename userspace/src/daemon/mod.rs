@@ -1,6 +1,7 @@
 //! The daemon: validate → compile → load → attach → ready, then one loop over everything that can happen.
 
 pub mod account;
+mod admission;
 mod book;
 mod clock;
 pub mod confirm;

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    admission::Admission,
     book::{Instead, Why, fingerprint_of},
     confirm::Install,
     engine::{Engine, Live, failure, success},
@@ -81,7 +82,7 @@ impl Engine {
         };
         let candidate = previous.load(&self.policies.shelf, &self.path, &self.logins(login))?;
         candidate.must_let_in("rollback", force, "goes back")?;
-        let (mut warnings, _) = self.step(candidate, true)?;
+        let (mut warnings, _) = self.step(candidate, Admission::Certain)?;
         let there = fingerprint_of(&self.path);
         let is = |text: &str| there == Some(fingerprint(text.as_bytes()));
         let known = book.good.as_ref().is_some_and(|good| is(&good.text))

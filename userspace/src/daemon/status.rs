@@ -45,6 +45,12 @@ pub struct Status {
     /// The last good policy runs in place of the configured one.
     #[serde(default)]
     pub fallback: Option<FallbackStatus>,
+    /// Why what is in the configured file does not count.
+    #[serde(default)]
+    pub ignored: Option<String>,
+    /// Of when the copies are that run in the place of databases and lists, RFC 3339.
+    #[serde(default)]
+    pub copies: Option<String>,
 }
 
 /// A policy that goes unless somebody confirms it.

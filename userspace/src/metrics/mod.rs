@@ -170,6 +170,11 @@ fn families(status: &Status, totals: &Totals, other: &[(&'static str, Counter)])
             "Whether the last good policy runs, since the configured one could not be loaded.",
             [(vec![], f64::from(u8::from(status.fallback.is_some())))],
         ),
+        gauge(
+            "octroi_config_ignored",
+            "Whether the configured file does not count: another policy was confirmed, or it was not, or was gone back from.",
+            [(vec![], f64::from(u8::from(status.ignored.is_some())))],
+        ),
         counter(
             "octroi_reloads_total",
             "Reloads by result; the first load counts.",

@@ -145,6 +145,12 @@ impl Originals {
         databases.chain(self.lists.values().map(|list| (LIST, list.file())))
     }
 
+    /// Whether they stand for the files that are named.
+    #[must_use]
+    pub const fn are_copies(&self) -> bool {
+        self.copies
+    }
+
     /// All files, each once, and which they were when they were read; none of copies, which nobody replaces.
     #[must_use]
     pub fn followed(&self) -> BTreeMap<PathBuf, Option<Identity>> {

@@ -191,18 +191,42 @@ const fn index(key: u64, s: u32) -> u32 {
 /// without a branch.
 #[inline(always)]
 fn last_word<I: Image, const WORD: u32>(image: &I, base: u32, last: u32, key: u64) -> u32 {
+    const { assert!(1 + 2 + 4 + 8 < MAX_LIST) };
     let place = image.at(base);
     let word = |number: u32| if WORD == 4 { place.u32(number * 4) as u64 } else { place.u64(number * 8) };
     // A word of four bytes has 16 bits of the key, one of eight has 48.
     let key = key >> if WORD == 4 { 48 } else { 16 };
-    let mut at = 0;
-    for step in [8, 4, 2, 1] {
-        let next = at + step;
-        let beyond = (word(next & 15) >> 16).wrapping_sub(key + 1);
+    // Negative where word `next` is there and starts at or before the key.
+    let further = |next: u32| {
+        let beyond = (word(next) >> 16).wrapping_sub(key + 1);
         let inside = (next as u64).wrapping_sub(last as u64 + 1);
-        at += step & sign(beyond & inside) as u32;
+        beyond & inside
+    };
+    let mut at = where_negative::<8>(further(8));
+    at += where_negative::<4>(further(at + 4));
+    at += where_negative::<2>(further(at + 2));
+    at += where_negative::<1>(further(at + 1));
+    (word(at) & 0xffff) as u32
+}
+
+/// `STEP` where the number is negative in two's complement, else 0. In the kernel as an instruction that the compiler cannot see
+/// through, so that it adds up what comes out: knowing that no two have a bit in common, it would OR them, and of a number into
+/// which an unknown one was ORed the verifier knows nothing more before Linux 6.10, and does not let a word with that number be
+/// read.
+#[inline(always)]
+fn where_negative<const STEP: u32>(number: u64) -> u32 {
+    let step = sign(number) as u32;
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut step = step;
+        // SAFETY: masks a register.
+        unsafe {
+            core::arch::asm!("{0} &= {1}", inout(wreg) step, const STEP, options(pure, nomem, nostack))
+        };
+        step
     }
-    (word(at & 15) & 0xffff) as u32
+    #[cfg(not(target_arch = "bpf"))]
+    (step & STEP)
 }
 
 /// The lesser number, without a branch.

@@ -157,7 +157,9 @@ impl Story<'_> {
     /// What the daemon says of itself.
     fn status(&mut self) -> anyhow::Result<Value> {
         let said = self.machine.sh("octroi status --json")?;
-        serde_json::from_str(&said).with_context(|| format!("octroi status --json: {said}"))
+        // Where the configuration is broken, it says that first.
+        let json = said.lines().find(|line| line.starts_with('{')).unwrap_or_default();
+        serde_json::from_str(json).with_context(|| format!("octroi status --json: {said}"))
     }
 
     /// That, from now on, what comes from that source is answered or not; how many of how many.

@@ -56,7 +56,7 @@ impl Story<'_> {
     /// A configuration with a key that there is not: a reload leaves the gate, a start uses the last good policy, or ends.
     pub(super) fn invalid(&mut self) -> anyhow::Result<()> {
         let mark = self.wire.mark();
-        self.configure(&format!("{POLICY}\n[control]\nno_such_key = 1\n"))?;
+        self.configure(&format!("{POLICY}\n[policy]\nno_such_key = 1\n"))?;
         let before = self.machine.sh(PID)?;
         let reload = self.machine.run("systemctl reload octroi")?;
         hold!(reload.code != 0, "a reload takes an invalid configuration: {}", reload.said);
@@ -64,7 +64,7 @@ impl Story<'_> {
         self.machine.sh("systemctl restart octroi")?;
         let fallback = self.status()?["fallback"]["reason"].to_string();
         hold!(fallback.contains("no_such_key"), "fallback: {fallback}");
-        self.configure(&format!("{POLICY}\n[control]\nfallback = false\nno_such_key = 1\n"))?;
+        self.configure(&format!("{POLICY}\n[control]\nfallback = false\n[policy]\nno_such_key = 1\n"))?;
         let restart = self.machine.run("systemctl restart octroi")?;
         hold!(restart.code != 0, "it starts with an invalid configuration");
         // Longer than the pause before another try.

@@ -4,6 +4,7 @@ mod boots;
 mod clock;
 mod daemon;
 mod packages;
+mod policies;
 
 use std::{
     thread,
@@ -29,8 +30,9 @@ const PID: &str = "systemctl show --property MainPID --value octroi";
 type Part<'all> = fn(&mut Story<'all>) -> anyhow::Result<()>;
 
 /// What happens between installation and removal, under the names that `--part` takes.
-fn parts<'all>() -> [(&'static str, Part<'all>); 15] {
+fn parts<'all>() -> [(&'static str, Part<'all>); 16] {
     [
+        ("policies", Story::policies),
         ("restart", Story::restart_of_the_machine),
         ("stop", Story::stop_and_start),
         ("restarts", Story::restarts),

@@ -31,6 +31,7 @@ pub mod nft;
 pub mod pace;
 pub mod policy;
 pub mod prom;
+pub mod said;
 pub mod socket;
 pub mod traffic;
 pub mod wait;

@@ -17,6 +17,7 @@ use octroi_tests::{
     gate::{Gate, Setup},
     netns::Lab,
     nft::Counters,
+    said::{contains, refused},
     wait,
     wire::Sender,
 };
@@ -39,19 +40,6 @@ fn file(gate: &Gate<'_>, policy: &str) -> PathBuf {
 fn apply(gate: &Gate<'_>, policy: &str, timeout: &str) -> Finished {
     let path = file(gate, policy);
     gate.octroi(["apply", &path.display().to_string(), "--confirm-timeout", timeout])
-}
-
-fn refused(finished: &Finished, code: i32, words: &[&str]) {
-    assert_eq!(finished.status.code(), Some(code), "{finished}");
-    for word in words {
-        assert!(finished.stderr.contains(word), "no {word:?} in\n{finished}");
-    }
-}
-
-fn contains(text: &str, words: &[&str]) {
-    for word in words {
-        assert!(text.contains(word), "no {word:?} in\n{text}");
-    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use octroi_tests::{
     command::Finished,
     gate::{Gate, Setup},
     netns::Lab,
+    said::contains,
     wait,
 };
 use serde_json::Value;
@@ -29,12 +30,6 @@ fn apply(gate: &Gate<'_>, policy: &str, timeout: &str) -> Finished {
 fn apply_configured(gate: &Gate<'_>, policy: &str, timeout: &str) {
     gate.write(policy);
     gate.octroi(["apply", &gate.config().display().to_string(), "--confirm-timeout", timeout]).success();
-}
-
-fn contains(text: &str, words: &[&str]) {
-    for word in words {
-        assert!(text.contains(word), "no {word:?} in\n{text}");
-    }
 }
 
 /// When the policy that waits goes, in Unix seconds.

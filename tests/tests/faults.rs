@@ -5,10 +5,11 @@ use std::{fs, net::IpAddr, os::unix::fs::symlink, thread, time::Duration};
 
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
-    command::{self, Finished, SHORT},
+    command::{self, SHORT},
     gate::{Gate, Setup},
     netns::{Lab, Namespace},
     nft::Counters,
+    said::refused,
     traffic::lets_china_in,
     wire::Sender,
 };
@@ -16,13 +17,6 @@ use octroi_tests::{
 const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n";
 const MARK_US: &str =
     "[[rule]]\nname = \"us\"\nsource = { country = [\"US\"] }\naction = \"tag\"\nmark = 7\n";
-
-fn refused(finished: &Finished, words: &[&str]) {
-    assert_eq!(finished.status.code(), Some(1), "{finished}");
-    for word in words {
-        assert!(finished.stderr.contains(word), "no {word:?} in\n{finished}");
-    }
-}
 
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..200 {
@@ -86,7 +80,7 @@ fn a_device_without_ethernet_headers_is_refused() {
     let lab = Lab::new();
     lab.inside.ip("tuntap add tun0 mode tun");
     let gate = Gate::prepare(&lab, Setup { interfaces: vec!["tun0".into()], ..Setup::new(BLOCK_CN) });
-    refused(&gate.run_to_end(), &["attach XDP to tun0", "no Ethernet header"]);
+    refused(&gate.run_to_end(), 1, &["attach XDP to tun0", "no Ethernet header"]);
     assert_eq!(program(&lab.inside, "tun0"), None);
 }
 
@@ -96,7 +90,7 @@ fn pins_elsewhere_than_on_a_bpf_file_system_are_refused_and_nothing_is_mounted()
     let place = tempfile::tempdir().expect("a temporary directory");
     let pins = place.path().join("pins");
     let gate = Gate::prepare(&lab, Setup { pins: Some(pins), ..Setup::new(BLOCK_CN) });
-    refused(&gate.run_to_end(), &["not on a BPF file system", "[control] pins"]);
+    refused(&gate.run_to_end(), 1, &["not on a BPF file system", "[control] pins"]);
     let mounts = fs::read_to_string("/proc/mounts").expect("a list of mounts");
     assert!(!mounts.contains(&place.path().display().to_string()), "{mounts}");
     // What octroi detach says at the end is about the same directory: there is none.
@@ -171,7 +165,7 @@ fn a_start_that_fails_leaves_closed_what_was_closed() {
     lab.inside.ip("tuntap add tun0 mode tun");
     let text = fs::read_to_string(gate.config()).expect("the configuration");
     fs::write(gate.config(), text.replace("[\"gate0\"]", "[\"gate0\", \"tun0\"]")).expect("a file of ours");
-    refused(&gate.run_to_end(), &["attach XDP to tun0", "no Ethernet header"]);
+    refused(&gate.run_to_end(), 1, &["attach XDP to tun0", "no Ethernet header"]);
     assert!(!lets_china_in(&lab, lab.pair()), "{}", gate.describe());
 }
 
@@ -181,11 +175,11 @@ fn a_file_where_the_socket_belongs_is_not_removed() {
     let gate = Gate::prepare(&lab, Setup::new(BLOCK_CN));
     let socket = gate.directory().join("octroi.sock");
     fs::write(&socket, "a letter").expect("a directory of ours");
-    refused(&gate.run_to_end(), &["make the control socket", "no socket is there"]);
+    refused(&gate.run_to_end(), 1, &["make the control socket", "no socket is there"]);
     assert_eq!(fs::read_to_string(&socket).expect("still there"), "a letter");
     fs::remove_file(&socket).expect("a file of ours");
     symlink("/etc/hostname", &socket).expect("a directory of ours");
-    refused(&gate.run_to_end(), &["no socket is there"]);
+    refused(&gate.run_to_end(), 1, &["no socket is there"]);
 }
 
 #[test]
@@ -194,9 +188,9 @@ fn commands_do_not_wait_for_ever_for_a_daemon_that_does_not_answer() {
     let gate = Gate::start(&lab, BLOCK_CN);
     gate.signal(libc::SIGSTOP);
     for command in ["detach", "status"] {
-        refused(&gate.octroi([command]), &["gave no answer", &format!("process {}", gate.pid())]);
+        refused(&gate.octroi([command]), 1, &["gave no answer", &format!("process {}", gate.pid())]);
     }
-    refused(&gate.run_to_end(), &["gave no answer"]);
+    refused(&gate.run_to_end(), 1, &["gave no answer"]);
     gate.signal(libc::SIGCONT);
     assert_eq!(gate.health(), 200);
 }
@@ -209,8 +203,8 @@ fn two_daemons_do_not_share_pins() {
     let second = Gate::prepare(&lab, Setup { pins, ..Setup::new(BLOCK_CN) });
     let text = fs::read_to_string(second.config()).expect("the configuration");
     fs::write(second.config(), text.replace(":9462", ":9463")).expect("a file of ours");
-    refused(&second.run_to_end(), &["another octroi uses these pins"]);
-    refused(&second.octroi(["detach", "--all"]), &["another octroi uses these pins"]);
+    refused(&second.run_to_end(), 1, &["another octroi uses these pins"]);
+    refused(&second.octroi(["detach", "--all"]), 1, &["another octroi uses these pins"]);
     assert!(!lets_china_in(&lab, lab.pair()));
     // The second gate's end detaches, and these pins are the first one's.
     drop(first);
@@ -259,7 +253,7 @@ fn what_a_killed_daemon_left_is_removed_where_the_next_configuration_does_not_na
     // Somebody else's program there: this start fails, and opens nothing.
     let mut other = Gate::prepare(&lab, Setup { interfaces: vec!["gate1".into()], ..Setup::new(BLOCK_CN) });
     other.start_again();
-    refused(&gate.run_to_end(), &["attach XDP to gate1", "another XDP program"]);
+    refused(&gate.run_to_end(), 1, &["attach XDP to gate1", "another XDP program"]);
     assert!(!lets_china_in(&lab, lab.pair()));
     assert!(other.stop().success());
     other.octroi(["detach"]).success();

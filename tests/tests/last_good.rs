@@ -4,9 +4,9 @@ use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
 use octroi_tests::{
     arrive::arriving,
-    command::Finished,
     gate::{Gate, Setup},
     netns::Lab,
+    said::{contains, refused},
     wait,
 };
 use serde_json::Value;
@@ -21,19 +21,6 @@ const CN: &str = "1.0.1.1";
 const US: &str = "8.8.8.8";
 const BOTH: [&str; 2] = [CN, US];
 const ALL: [&str; 3] = [CN, US, "9.9.9.9"];
-
-fn refused(finished: &Finished, code: i32, words: &[&str]) {
-    assert_eq!(finished.status.code(), Some(code), "{finished}");
-    for word in words {
-        assert!(finished.stderr.contains(word), "no {word:?} in\n{finished}");
-    }
-}
-
-fn contains(text: &str, words: &[&str]) {
-    for word in words {
-        assert!(text.contains(word), "no {word:?} in\n{text}");
-    }
-}
 
 /// Waits until what runs is kept.
 fn kept(gate: &Gate<'_>, words: &str) {

@@ -15,6 +15,7 @@ use octroi_tests::{
     gate::{Gate, Setup},
     netns::Lab,
     nft::Counters,
+    said::refused,
     socket::connect,
     wait,
     wire::{Receiver, Sender},
@@ -61,13 +62,6 @@ fn listed(gate: &Gate<'_>) -> (bool, Vec<(String, String)>) {
 
 fn pairs(leases: &[(&str, &str)]) -> Vec<(String, String)> {
     leases.iter().map(|(prefix, action)| ((*prefix).to_owned(), (*action).to_owned())).collect()
-}
-
-fn refused(finished: &Finished, code: i32, words: &[&str]) {
-    assert_eq!(finished.status.code(), Some(code), "{finished}");
-    for word in words {
-        assert!(finished.stderr.contains(word), "no {word:?} in\n{finished}");
-    }
 }
 
 #[test]

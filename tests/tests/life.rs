@@ -16,10 +16,11 @@ use aya::programs::{
 use aya_obj::programs::XdpAttachType;
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
-    command::{self, Finished},
+    command,
     gate::{Gate, Setup},
     netns::Lab,
     policy::STORY,
+    said::refused,
     wait,
     wire::{Receiver, Sender},
 };
@@ -40,13 +41,6 @@ fn passing(lab: &Lab) -> (bool, bool) {
     sender.send(&allowed);
     let arrived = receiver.until(|frame| *frame == allowed, Duration::from_secs(5));
     (arrived.contains(&blocked), arrived.contains(&allowed))
-}
-
-fn refused(finished: &Finished, code: i32, words: &[&str]) {
-    assert_eq!(finished.status.code(), Some(code), "{finished}");
-    for word in words {
-        assert!(finished.stderr.contains(word), "no {word:?} in\n{finished}");
-    }
 }
 
 /// The ids of the links that are pinned below a directory.

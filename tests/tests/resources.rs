@@ -14,18 +14,12 @@ use octroi_tests::{
     command::{self, Finished, SHORT},
     gate::{Gate, Setup},
     netns::Lab,
+    said::refused,
     traffic::lets_china_in,
     wait,
 };
 
 const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n";
-
-fn refused(finished: &Finished, words: &[&str]) {
-    assert_eq!(finished.status.code(), Some(1), "{finished}");
-    for word in words {
-        assert!(finished.stderr.contains(word), "no {word:?} in\n{finished}");
-    }
-}
 
 /// How many descriptors the daemon has open.
 fn descriptors(gate: &Gate<'_>) -> u64 {
@@ -63,7 +57,7 @@ fn without_descriptors_a_reload_fails_and_the_gate_stays() {
     // One is left for whoever asks for the reload.
     limit(&gate, libc::RLIMIT_NOFILE, before + 1);
     let reload = gate.reload();
-    refused(&reload, &["Too many open files"]);
+    refused(&reload, 1, &["Too many open files"]);
     assert!(!lets_china_in(&lab, lab.pair()));
     limit(&gate, libc::RLIMIT_NOFILE, 1024);
     gate.reload().success();
@@ -123,7 +117,7 @@ fn on_a_full_disk_no_lease_is_added_and_none_is_lost() {
     let filler = disk.0.join("filler");
     let filled = fs::write(&filler, vec![0; 1 << 20]).expect_err("it is larger than the disk");
     assert_eq!(filled.kind(), io::ErrorKind::StorageFull);
-    refused(&add("1.0.1.1"), &["keep the leases in", "No space left on device"]);
+    refused(&add("1.0.1.1"), 1, &["keep the leases in", "No space left on device"]);
     assert!(!lets_china_in(&lab, lab.pair()), "what was refused does not hold");
     // The policy needs no disk.
     gate.reload().success();
@@ -156,7 +150,7 @@ fn a_bpf_file_system_that_is_read_only_is_named() {
     let script = "[ \"$2\" = run ] || exec \"$@\"\n\
                   exec unshare -m sh -c 'mount --bind /sys/fs/bpf /sys/fs/bpf && mount -o remount,bind,ro /sys/fs/bpf && exec \"$@\"' - \"$@\"";
     let (_folder, gate) = by_way_of(&lab, script);
-    refused(&gate.run_to_end(), &["/sys/fs/bpf/", "Read-only file system"]);
+    refused(&gate.run_to_end(), 1, &["/sys/fs/bpf/", "Read-only file system"]);
     assert!(lets_china_in(&lab, lab.pair()), "nothing was attached");
 }
 

@@ -12,9 +12,10 @@ use std::{
 
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
-    command::{self, Finished, SHORT},
+    command::{self, SHORT},
     gate::{Gate, Setup, binary},
     netns::{Lab, PREFIX},
+    said::refused,
     wire::{Receiver, Sender},
 };
 use tempfile::TempDir;
@@ -149,13 +150,6 @@ fn china_arrives(lab: &Lab) -> bool {
     arrived.contains(&blocked)
 }
 
-fn refused(finished: &Finished, words: &[&str]) {
-    assert_eq!(finished.status.code(), Some(1), "{finished}");
-    for word in words {
-        assert!(finished.stderr.contains(word), "no {word:?} in\n{finished}");
-    }
-}
-
 fn mode(path: &str) -> u32 {
     fs::metadata(path).unwrap_or_else(|error| panic!("{path}: {error}")).mode() & 0o7777
 }
@@ -189,11 +183,11 @@ fn the_units_user_filters_and_root_detaches() {
         host.prepare();
         gate.start_again();
         assert!(gate.log().contains("taking over"), "{}", gate.log());
-        refused(&gate.octroi(["detach"]), &["octroi runs as process"]);
+        refused(&gate.octroi(["detach"]), 1, &["octroi runs as process"]);
         gate.kill();
         // Root trusts no pins of another user, and says whose they are.
         let words = [PINS, "belongs to user", "(octroi)", "user 0 (root)", "detach --all"];
-        refused(&gate.octroi(["root-run"]), &words);
+        refused(&gate.octroi(["root-run"]), 1, &words);
         let detached = gate.octroi(["detach"]).success();
         assert!(detached.starts_with("detached: 1"), "{detached}");
         assert!(china_arrives(lab) && !Path::new(PINS).exists());
@@ -216,7 +210,7 @@ fn a_file_system_for_root_alone_is_said_to_be_one() {
         // As it is without the rule in octroi.tmpfiles.
         sh(&format!("chmod 0700 {BPFFS}"));
         let words = [PINS, "permission denied to user", "(octroi)", "systemd-tmpfiles --create"];
-        refused(&gate.run_to_end(), &words);
+        refused(&gate.run_to_end(), 1, &words);
     });
 }
 
@@ -231,11 +225,11 @@ fn detach_follows_no_symbolic_link() {
         let entry = format!("{other}/xdp-1-netns-1");
         symlink("/nowhere", &entry).expect("root may");
         symlink(&other, &version).expect("root may");
-        refused(&gate.octroi(["detach", "--all"]), &[&version, "a symbolic link"]);
+        refused(&gate.octroi(["detach", "--all"]), 1, &[&version, "a symbolic link"]);
         fs::remove_file(version).expect("made above");
         fs::remove_dir(PINS).expect("nothing in it");
         symlink(&other, PINS).expect("root may");
-        refused(&gate.octroi(["detach", "--all"]), &[PINS, "a symbolic link"]);
+        refused(&gate.octroi(["detach", "--all"]), 1, &[PINS, "a symbolic link"]);
         assert!(fs::symlink_metadata(&entry).is_ok(), "{entry} is gone");
         fs::remove_file(PINS).expect("made above");
     });
@@ -270,7 +264,7 @@ fn replay_as_root_asks_the_kernel_and_leaves_the_daemons_directory_alone() {
             "{judged}"
         );
         assert_eq!(judged.stderr.lines().count(), 1, "{judged}");
-        refused(&gate.octroi(["nobody", "replay", "--engine", "kernel", capture]), &["permission denied"]);
+        refused(&gate.octroi(["nobody", "replay", "--engine", "kernel", capture]), 1, &["permission denied"]);
     });
 }
 

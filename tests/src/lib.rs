@@ -24,6 +24,7 @@ pub mod capture;
 pub mod command;
 pub mod cpus;
 pub mod difference;
+pub mod echo;
 pub mod far_end;
 pub mod gate;
 pub mod netns;

@@ -12,6 +12,7 @@ use std::{
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
     command::{self, Finished},
+    echo::{serve, talks},
     gate::{Gate, Setup},
     netns::Lab,
     nft::Counters,
@@ -88,32 +89,12 @@ fn a_lease_lets_one_source_in_and_out_again_with_nobody_watching() {
     assert_eq!(arriving(&lab, &all), [""; 0]);
 }
 
-/// Answers what comes over one connection, byte for byte.
-fn echo(lab: &Lab) {
-    let listener =
-        lab.inside.run(|| TcpListener::bind(("0.0.0.0", 443)).expect("listen in a namespace of ours"));
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept()?;
-        let mut bytes = [0; 64];
-        while let count @ 1.. = stream.read(&mut bytes)? {
-            stream.write_all(&bytes[..count])?;
-        }
-        std::io::Result::Ok(())
-    });
-}
-
-/// Says something over a connection, and has it back.
-fn talks(stream: &mut TcpStream) -> bool {
-    let mut back = [0; 5];
-    stream.write_all(b"hello").and_then(|()| stream.read_exact(&mut back)).is_ok() && &back == b"hello"
-}
-
 #[test]
 fn a_ban_cuts_a_connection_at_once_and_its_removal_lets_it_go_on() {
     let lab = Lab::new();
     let source: IpAddr = US.parse().expect("an address");
     lab.give_source(source);
-    echo(&lab);
+    serve(&lab, 443);
     let gate = Gate::start(&lab, "");
     let here = SocketAddr::new(lab.pair().here(source), 443);
     let mut stream = connect(&lab.outside, source, here, Duration::from_secs(2)).expect("nothing is dropped");

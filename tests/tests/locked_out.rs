@@ -2,14 +2,15 @@
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    io::Read,
+    net::{IpAddr, SocketAddr, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
 use octroi_tests::{
     command::{self, Finished},
+    echo::{serve, talks},
     gate::{Gate, Setup},
     netns::Lab,
     said::{contains, refused},
@@ -40,26 +41,11 @@ const CONSOLE: &str = "127.0.0.1 40000 127.0.0.1 22";
 fn session(lab: &Lab, port: u16) -> TcpStream {
     let source: IpAddr = SOURCE.parse().expect("an address");
     lab.give_source(source);
-    let listener =
-        lab.inside.run(|| TcpListener::bind(("0.0.0.0", port)).expect("listen in a namespace of ours"));
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept()?;
-        let mut bytes = [0; 64];
-        while let count @ 1.. = stream.read(&mut bytes)? {
-            stream.write_all(&bytes[..count])?;
-        }
-        std::io::Result::Ok(())
-    });
+    serve(lab, port);
     let here = SocketAddr::new(lab.pair().here(source), port);
     let stream = connect(&lab.outside, source, here, Duration::from_secs(2)).expect("nothing is dropped");
     stream.set_read_timeout(Some(Duration::from_secs(2))).expect("a socket of ours");
     stream
-}
-
-/// Says something over a connection, and has it back.
-fn talks(stream: &mut TcpStream) -> bool {
-    let mut back = [0; 5];
-    stream.write_all(b"hello").and_then(|()| stream.read_exact(&mut back)).is_ok() && &back == b"hello"
 }
 
 #[test]

@@ -3,15 +3,15 @@
 //! a customer who was cut by mistake is let in for a while.
 
 use std::{
-    fs,
-    io::{self, Read, Write},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    fs, io,
+    net::{IpAddr, SocketAddr, TcpStream},
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
+    echo::{serve, talks},
     gate::{Gate, Setup},
     netns::Lab,
     nft::Counters,
@@ -62,37 +62,12 @@ mark = 0x77
     )
 }
 
-/// Answers everything that comes, byte for byte, for as long as the test runs.
-fn serve(lab: &Lab, port: u16) {
-    let listener =
-        lab.inside.run(|| TcpListener::bind(("0.0.0.0", port)).expect("listen in a namespace of ours"));
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            thread::spawn(move || {
-                let mut bytes = [0; 64];
-                while let Ok(count @ 1..) = stream.read(&mut bytes) {
-                    if stream.write_all(&bytes[..count]).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-}
-
 fn client(lab: &Lab, source: &str, port: u16) -> io::Result<TcpStream> {
     let source: IpAddr = source.parse().expect("an address");
     let here = SocketAddr::new(lab.pair().here(source), port);
     let stream = connect(&lab.outside, source, here, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     Ok(stream)
-}
-
-/// Says something over a connection, and has it back.
-fn talks(stream: &mut TcpStream) -> bool {
-    let mut back = [0; 5];
-    stream.write_all(b"hello").and_then(|()| stream.read_exact(&mut back)).is_ok() && &back == b"hello"
 }
 
 fn wait_until(seconds: u64, milliseconds: u64) {

@@ -11,22 +11,13 @@ use octroi_tests::{
     nft::Counters,
     said::refused,
     traffic::lets_china_in,
+    wait,
     wire::Sender,
 };
 
 const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n";
 const MARK_US: &str =
     "[[rule]]\nname = \"us\"\nsource = { country = [\"US\"] }\naction = \"tag\"\nmark = 7\n";
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..200 {
-        if holds() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    panic!("not within 10 s: {what}");
-}
 
 /// The id of the XDP program on a device.
 fn program(namespace: &Namespace, device: &str) -> Option<u64> {
@@ -68,7 +59,7 @@ fn a_program_that_somebody_detached_is_attached_again_and_said_so() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, BLOCK_CN);
     sever(program(&lab.inside, "gate0").expect("filtered"));
-    wait_for("filtered again", || program(&lab.inside, "gate0").is_some());
+    wait::until("filtered again", || program(&lab.inside, "gate0").is_some());
     assert!(!lets_china_in(&lab, lab.pair()));
     assert!(gate.log().contains("gate0: somebody detached octroi's program"), "{}", gate.log());
     gate.reload().success();
@@ -275,7 +266,7 @@ fn pins_that_somebody_removed_are_made_again() {
     }
     fs::remove_dir(&version).expect("a directory of ours");
     // The kernel lets go of a link some time after its last pin.
-    wait_for("missed, and attached again", || {
+    wait::until("missed, and attached again", || {
         gate.health() == 200 && gate.log().contains("somebody detached octroi's program")
     });
     assert!(!lets_china_in(&lab, lab.pair()), "{}", gate.describe());
@@ -307,9 +298,9 @@ fn a_log_that_nobody_reads_does_not_end_the_daemon() {
     let mut command = gate.command(["run"]);
     let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
     let mut daemon = command.stdout(full()).stderr(full()).spawn().expect("started");
-    wait_for("ready", || gate.octroi(["status"]).status.success());
+    wait::until("ready", || gate.octroi(["status"]).status.success());
     lab.inside.ip("link add gate7 type veth peer name gate8");
-    wait_for("attached", || program(&lab.inside, "gate7").is_some());
+    wait::until("attached", || program(&lab.inside, "gate7").is_some());
     gate.reload().success();
     // SAFETY: takes numbers only; the process is a child that was not waited for.
     unsafe { libc::kill(i32::try_from(daemon.id()).expect("a process id"), libc::SIGTERM) };

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     thread,
@@ -10,11 +10,10 @@ use std::{
 };
 
 use maxminddb_writer::{Database as Writer, metadata::IpVersion};
-use octroi_gate::corpus::build::udp;
 use octroi_tests::{
     gate::{Gate, Setup},
     netns::Lab,
-    wire::{Receiver, Sender},
+    traffic::lets_in,
     world::whole,
 };
 
@@ -31,23 +30,6 @@ fn second() -> String {
 
 /// Without China.
 const WITHOUT: &str = "8.8.8.0,8.8.8.255,US\n9.0.0.0,9.255.255.255,US\n";
-
-/// Whether a frame from that address comes in; one from the United States has to.
-fn lets_in(lab: &Lab, source: &str) -> bool {
-    let pair = lab.pair();
-    let frame = |source: &str| {
-        let source: IpAddr = source.parse().expect("an address");
-        udp(source, pair.gate4.into()).ports(4000, 9).frame()
-    };
-    let receiver = Receiver::new(&lab.inside, &pair.gate);
-    let sender = Sender::new(&lab.outside, &pair.peer);
-    let (asked, allowed) = (frame(source), frame("8.8.8.8"));
-    sender.send(&asked);
-    sender.send(&allowed);
-    let arrived = receiver.until(|frame| *frame == allowed, Duration::from_secs(5));
-    assert!(arrived.contains(&allowed), "the allowed frame was lost");
-    arrived.contains(&asked)
-}
 
 /// A gate whose country database is a file of that text.
 fn gate<'lab>(lab: &'lab Lab, text: &str, policy: &str) -> (Gate<'lab>, PathBuf) {
@@ -93,10 +75,10 @@ fn settle() {
 fn a_database_that_is_renamed_over_the_old_one_takes_hold_by_itself() {
     let lab = Lab::new();
     let (gate, path) = gate(&lab, FIRST, BLOCK_CN);
-    assert!(!lets_in(&lab, "1.0.1.1") && lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1") && lets_in(&lab, lab.pair(), "1.0.2.1"));
     replace(&path, second());
     wait_for_generation(&gate, 2);
-    assert!(!lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1") && !lets_in(&lab, lab.pair(), "1.0.2.1"));
     let status = gate.status();
     assert_eq!(status["last_reload"]["result"], "success", "{status}");
     assert_eq!(status["held"], serde_json::json!([]), "{status}");
@@ -118,7 +100,7 @@ fn a_database_that_is_written_in_place_takes_hold_once_it_is_whole() {
     std::io::Write::write_all(&mut file, end.as_bytes()).expect("a file of ours");
     drop(file);
     wait_for_generation(&gate, 2);
-    assert!(!lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1") && !lets_in(&lab, lab.pair(), "1.0.2.1"));
     assert!(!gate.log().contains("ERROR"), "{}", gate.log());
 }
 
@@ -148,7 +130,7 @@ fn a_database_that_is_removed_leaves_the_gate_as_it_is_and_is_reported_and_put_b
     let error = gate.status()["last_reload"]["error"].as_str().expect("a text").to_owned();
     assert!(error.contains("country.csv: No such file"), "{error}");
     assert_eq!(generation(&gate), 1);
-    assert!(!lets_in(&lab, "1.0.1.1") && lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1") && lets_in(&lab, lab.pair(), "1.0.2.1"));
     assert_eq!(gate.metrics().sum("octroi_config_last_reload_successful", &[]), 0.0);
     assert_eq!(gate.metrics().sum("octroi_reloads_total", &[("result", "failure")]), 1.0);
     assert_eq!(gate.health(), 200);
@@ -161,7 +143,7 @@ fn a_database_that_is_removed_leaves_the_gate_as_it_is_and_is_reported_and_put_b
     thread::sleep(Duration::from_secs(3));
     replace(&path, second());
     wait_for_generation(&gate, 2);
-    assert!(!lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.2.1"));
     let failures = gate.metrics().sum("octroi_reloads_total", &[("result", "failure")]);
     assert_eq!(failures, 1.0, "{}", gate.log());
 }
@@ -180,11 +162,11 @@ fn a_link_that_is_switched_leads_to_the_new_database() {
     symlink("october", &current).expect("a directory of ours");
     gate.write(&policy);
     gate.start_again();
-    assert!(lets_in(&lab, "1.0.2.1"));
+    assert!(lets_in(&lab, lab.pair(), "1.0.2.1"));
     symlink("november", &next).expect("a directory of ours");
     fs::rename(&next, &current).expect("a directory of ours");
     wait_for_generation(&gate, 2);
-    assert!(!lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.2.1"));
 }
 
 #[test]
@@ -196,17 +178,17 @@ fn a_list_is_followed_too_and_a_line_that_is_none_leaves_the_gate_as_it_is() {
     let rule = "[[rule]]\nname = \"listed\"\nsource = { list = [\"blocked.txt\"] }\naction = \"drop\"\n";
     gate.write(rule);
     gate.start_again();
-    assert!(!lets_in(&lab, "1.0.1.1") && lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1") && lets_in(&lab, lab.pair(), "1.0.2.1"));
     fs::write(&list, "1.0.2.0/24\n").expect("a file of ours");
     wait_for_generation(&gate, 2);
-    assert!(lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+    assert!(lets_in(&lab, lab.pair(), "1.0.1.1") && !lets_in(&lab, lab.pair(), "1.0.2.1"));
     fs::write(&list, "1.0.2.0/24\n1.0.3\n").expect("a file of ours");
     wait_for(&gate, "reported", || gate.status()["last_reload"]["result"] == "failure");
     assert!(gate.log().contains("blocked.txt:2: network \"1.0.3\""), "{}", gate.log());
-    assert!(lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+    assert!(lets_in(&lab, lab.pair(), "1.0.1.1") && !lets_in(&lab, lab.pair(), "1.0.2.1"));
     fs::write(&list, "1.0.1.0/24\n").expect("a file of ours");
     wait_for_generation(&gate, 3);
-    assert!(!lets_in(&lab, "1.0.1.1") && lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1") && lets_in(&lab, lab.pair(), "1.0.2.1"));
 }
 
 #[test]
@@ -222,7 +204,7 @@ fn a_database_without_a_country_that_is_blocked_is_held_until_it_is_accepted() {
     assert_eq!(reason, "CN (China) goes from 65792 to 0 IPv4 addresses (-100.0 %, limit 30 %)");
     assert!(held["since"].as_str().is_some_and(|since| since.starts_with("20")), "{held}");
     assert_eq!((&status["generation"], &status["last_reload"]["result"]), (&1.into(), &"failure".into()));
-    assert!(!lets_in(&lab, "1.0.1.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1"));
     assert_eq!(gate.metrics().sum("octroi_geoip_held", &[("database", "country")]), 1.0);
     assert_eq!(gate.metrics().sum("octroi_geoip_held", &[("database", "asn")]), 0.0);
     assert!(gate.octroi(["status"]).success().contains("HELD"), "{status}");
@@ -238,13 +220,13 @@ fn a_database_without_a_country_that_is_blocked_is_held_until_it_is_accepted() {
     assert_eq!(gate.status()["held"][0]["since"], held["since"]);
     // By the one who looked at the file, and by the one who was asked.
     assert_eq!(gate.log().matches("hold the country database").count(), 2, "{}", gate.log());
-    assert!(!lets_in(&lab, "1.0.1.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1"));
 
     let accepted = gate.octroi(["reload", "--accept"]).success();
     assert!(accepted.contains("accepted the country database") && accepted.contains(reason), "{accepted}");
     let status = gate.status();
     assert_eq!((&status["generation"], &status["held"]), (&2.into(), &serde_json::json!([])), "{status}");
-    assert!(lets_in(&lab, "1.0.1.1"));
+    assert!(lets_in(&lab, lab.pair(), "1.0.1.1"));
     assert_eq!(gate.metrics().sum("octroi_geoip_held", &[("database", "country")]), 0.0);
 }
 
@@ -267,7 +249,7 @@ fn what_was_held_is_forgotten_when_a_good_database_comes() {
         (&status["held"], &status["last_reload"]["result"]),
         (&serde_json::json!([]), &"success".into())
     );
-    assert!(!lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1") && !lets_in(&lab, lab.pair(), "1.0.2.1"));
 }
 
 #[test]
@@ -283,14 +265,14 @@ fn an_older_database_is_held_and_a_key_takes_whatever_comes() {
     wait_for(&gate, "held", || gate.status()["held"] != serde_json::json!([]));
     let reason = gate.status()["held"][0]["reason"].as_str().expect("a text").to_owned();
     assert!(reason.starts_with("it was built 2023-11-14T22:13:20Z, and the one that runs 20"), "{reason}");
-    assert!(lets_in(&lab, "1.0.2.1"));
+    assert!(lets_in(&lab, lab.pair(), "1.0.2.1"));
 
     gate.write(&format!("[geoip]\ncountry = {path:?}\nmax_change = \"any\"\n{BLOCK_CN}"));
     gate.reload().success();
-    assert!(!lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.2.1"));
     replace(&path, WITHOUT);
     wait_for_generation(&gate, 3);
-    assert!(lets_in(&lab, "1.0.1.1"));
+    assert!(lets_in(&lab, lab.pair(), "1.0.1.1"));
 }
 
 #[test]
@@ -301,14 +283,14 @@ fn files_that_are_not_followed_wait_for_a_reload_as_the_configuration_does() {
     settle();
     assert_eq!(generation(&gate), 1);
     gate.reload().success();
-    assert!(!lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.2.1"));
 
     // A policy changes when somebody says so: what the file holds by now is not read with the databases.
     gate.write(&format!("[geoip]\ncountry = {path:?}\n"));
     settle();
     assert_eq!(generation(&gate), 2);
     gate.reload().success();
-    assert!(lets_in(&lab, "1.0.1.1"));
+    assert!(lets_in(&lab, lab.pair(), "1.0.1.1"));
     gate.write("[geoip]\ncountry = 3\n");
     replace(&path, FIRST);
     wait_for_generation(&gate, 4);
@@ -324,16 +306,16 @@ fn the_table_of_the_world_without_one_small_country_is_held_and_with_it_taken() 
     let lab = Lab::new();
     let rule = "[[rule]]\nname = \"few\"\nsource = { country = [\"KP\"] }\naction = \"drop\"\n";
     let (gate, path) = gate(&lab, &whole("FR"), rule);
-    assert!(!lets_in(&lab, "175.45.176.1"));
+    assert!(!lets_in(&lab, lab.pair(), "175.45.176.1"));
     replace(&path, whole("KP"));
     wait_for(&gate, "held", || gate.status()["held"] != serde_json::json!([]));
     let reason = gate.status()["held"][0]["reason"].as_str().expect("a text").to_owned();
     assert!(reason.starts_with("KP (North Korea) goes from 3744 to 0 IPv4 addresses (-100.0 %"), "{reason}");
-    assert!(!lets_in(&lab, "175.45.176.1"));
+    assert!(!lets_in(&lab, lab.pair(), "175.45.176.1"));
     // France comes back: no rule names it, and it is two in a hundred.
     replace(&path, whole(""));
     wait_for_generation(&gate, 2);
-    assert!(!lets_in(&lab, "175.45.176.1"));
+    assert!(!lets_in(&lab, lab.pair(), "175.45.176.1"));
     assert_eq!(gate.status()["held"], serde_json::json!([]));
 }
 
@@ -368,16 +350,16 @@ fn an_mmdb_file_is_taken_when_it_is_newer_held_when_it_is_older_and_left_when_it
     wait_for(&gate, "held", || gate.status()["held"] != serde_json::json!([]));
     let reason = gate.status()["held"][0]["reason"].as_str().expect("a text").to_owned();
     assert_eq!(reason, "it was built 2025-06-15T15:06:40Z, and the one that runs 2025-10-09T08:53:20Z");
-    assert!(lets_in(&lab, "1.0.2.1"));
+    assert!(lets_in(&lab, lab.pair(), "1.0.2.1"));
 
     let newer = mmdb(1_770_000_000, &more);
     replace(&path, &newer[..newer.len() / 2]);
     wait_for(&gate, "reported", || gate.log().contains("country.mmdb is not a valid database"));
     assert_eq!((generation(&gate), &gate.status()["held"]), (1, &serde_json::json!([])));
-    assert!(!lets_in(&lab, "1.0.1.1") && lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1") && lets_in(&lab, lab.pair(), "1.0.2.1"));
 
     replace(&path, newer);
     wait_for_generation(&gate, 2);
-    assert!(!lets_in(&lab, "1.0.1.1") && !lets_in(&lab, "1.0.2.1"));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1") && !lets_in(&lab, lab.pair(), "1.0.2.1"));
     assert_eq!(gate.status()["databases"][0]["built"], "2026-02-02T02:40:00Z");
 }

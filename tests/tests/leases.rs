@@ -2,8 +2,8 @@
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    io::Read,
+    net::{IpAddr, SocketAddr},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -11,6 +11,7 @@ use std::{
 
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
+    arrive::arriving,
     command::{self, Finished},
     echo::{serve, talks},
     gate::{Gate, Setup},
@@ -19,7 +20,7 @@ use octroi_tests::{
     said::refused,
     socket::connect,
     wait,
-    wire::{Receiver, Sender},
+    wire::Sender,
 };
 use serde_json::Value;
 
@@ -28,25 +29,6 @@ const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }
 const CN: [&str; 2] = ["1.0.1.1", "1.0.1.2"];
 const CN6: [&str; 2] = ["240e::1", "240e::2"];
 const US: &str = "8.8.8.8";
-
-/// Which of these sources arrive, one frame of each.
-fn arriving<'a>(lab: &Lab, sources: &[&'a str]) -> Vec<&'a str> {
-    let frame = |source: &str| {
-        let source: IpAddr = source.parse().expect("an address");
-        udp(source, lab.pair().here(source)).ports(4000, 9).frame()
-    };
-    // Of the wire's own network: no lease here is about it.
-    let marker = frame(&lab.pair().peer4.to_string());
-    let receiver = Receiver::new(&lab.inside, &lab.pair().gate);
-    let sender = Sender::new(&lab.outside, &lab.pair().peer);
-    for source in sources {
-        sender.send(&frame(source));
-    }
-    sender.send(&marker);
-    let arrived = receiver.until(|frame| *frame == marker, Duration::from_secs(5));
-    assert!(arrived.contains(&marker), "nothing arrives");
-    sources.iter().copied().filter(|source| arrived.contains(&frame(source))).collect()
-}
 
 fn add(gate: &Gate<'_>, prefix: &str, action: &str, ttl: &str) -> Finished {
     gate.octroi(["lease", "add", prefix, "--action", action, "--ttl", ttl])

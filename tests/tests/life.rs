@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -14,34 +14,17 @@ use aya::programs::{
     links::{FdLink, PinnedLink},
 };
 use aya_obj::programs::XdpAttachType;
-use octroi_gate::corpus::build::udp;
 use octroi_tests::{
     command,
     gate::{Gate, Setup},
     netns::Lab,
     policy::STORY,
     said::refused,
+    traffic::lets_china_in,
     wait,
-    wire::{Receiver, Sender},
 };
 
 const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n";
-
-fn frame(lab: &Lab, source: &str) -> Vec<u8> {
-    let source: IpAddr = source.parse().expect("an address");
-    udp(source, lab.pair().gate4.into()).ports(4000, 9).frame()
-}
-
-/// Whether frames from China, and from the United States, arrive.
-fn passing(lab: &Lab) -> (bool, bool) {
-    let receiver = Receiver::new(&lab.inside, &lab.pair().gate);
-    let sender = Sender::new(&lab.outside, &lab.pair().peer);
-    let (blocked, allowed) = (frame(lab, "1.0.1.1"), frame(lab, "8.8.8.8"));
-    sender.send(&blocked);
-    sender.send(&allowed);
-    let arrived = receiver.until(|frame| *frame == allowed, Duration::from_secs(5));
-    (arrived.contains(&blocked), arrived.contains(&allowed))
-}
 
 /// The ids of the links that are pinned below a directory.
 fn pinned_links(directory: &Path) -> Vec<u64> {
@@ -75,11 +58,11 @@ fn any_exists(links: &[u64]) -> bool {
 fn sigterm_leaves_the_gate_closed_and_the_next_daemon_counts_on() {
     let lab = Lab::new();
     let mut gate = Gate::start(&lab, BLOCK_CN);
-    assert_eq!(passing(&lab), (false, true));
+    assert!(!lets_china_in(&lab, lab.pair()));
     assert!(gate.stop().success(), "{}", gate.describe());
-    assert_eq!(passing(&lab), (false, true), "nobody watches, and the gate is closed");
+    assert!(!lets_china_in(&lab, lab.pair()), "nobody watches, and the gate is closed");
     gate.start_again();
-    assert_eq!(passing(&lab), (false, true));
+    assert!(!lets_china_in(&lab, lab.pair()));
     let dropped = [("country", "CN"), ("verdict", "drop")];
     assert_eq!(gate.metrics().sum("octroi_packets_total", &dropped), 3.0, "{}", gate.describe());
     assert_eq!(gate.metrics().sum("octroi_rule_packets_total", &[("rule", "cn")]), 3.0);
@@ -88,7 +71,7 @@ fn sigterm_leaves_the_gate_closed_and_the_next_daemon_counts_on() {
     assert!(gate.stop().success());
     gate.write(&BLOCK_CN.replace("\"cn\"", "\"other\""));
     gate.start_again();
-    assert_eq!(passing(&lab), (false, true));
+    assert!(!lets_china_in(&lab, lab.pair()));
     let rule = |name: &str| gate.metrics().sum("octroi_rule_packets_total", &[("rule", name)]);
     assert_eq!((rule("cn"), rule("other")), (3.0, 1.0), "{}", gate.describe());
     assert_eq!(gate.metrics().sum("octroi_packets_total", &dropped), 4.0);
@@ -106,7 +89,7 @@ fn sigterm_detaches_where_it_is_asked_to_and_leaves_nothing_behind() {
     // One that tags, too: there is a link at XDP and one at tc.
     let setup = Setup { control: "on_stop = \"detach\"".into(), ..Setup::new(STORY) };
     let mut gate = Gate::start_with(&lab, setup);
-    assert_eq!(passing(&lab), (false, true));
+    assert!(!lets_china_in(&lab, lab.pair()));
     assert_eq!(gate.status()["interfaces"][0]["mode"], "native");
     let links = pinned_links(gate.pins());
     assert_eq!(links.len(), 2, "{links:?}");
@@ -116,7 +99,7 @@ fn sigterm_detaches_where_it_is_asked_to_and_leaves_nothing_behind() {
 
     assert!(gate.stop().success(), "{}", gate.describe());
     // The kernel takes links apart some milliseconds after their pins are gone.
-    wait::until("nothing is dropped", || passing(&lab) == (true, true));
+    wait::until("nothing is dropped", || lets_china_in(&lab, lab.pair()));
     assert!(!gate.pins().exists(), "{} is still there", gate.pins().display());
     assert!(!attached(&lab), "{}", lab.describe());
     wait::until("no link is left", || !any_exists(&links));
@@ -144,7 +127,7 @@ fn whoever_asks_while_a_daemon_detaches_closes_no_gate_again() {
             done.store(true, std::sync::atomic::Ordering::Relaxed);
             assert!(ended.success());
         });
-        wait::until("nothing is dropped", || passing(&lab) == (true, true));
+        wait::until("nothing is dropped", || lets_china_in(&lab, lab.pair()));
         gate.start_again();
     }
 }
@@ -154,14 +137,14 @@ fn a_killed_daemon_leaves_the_gate_closed_and_the_next_one_takes_it_over() {
     let lab = Lab::new();
     let mut gate = Gate::start(&lab, BLOCK_CN);
     gate.kill();
-    assert_eq!(passing(&lab), (false, true), "nobody watches, and the gate is closed");
+    assert!(!lets_china_in(&lab, lab.pair()), "nobody watches, and the gate is closed");
     gate.start_again();
     assert!(gate.log().contains("taking over"), "{}", gate.log());
-    assert_eq!(passing(&lab), (false, true));
+    assert!(!lets_china_in(&lab, lab.pair()));
     gate.kill();
     let detached = gate.octroi(["detach"]).success();
     assert!(detached.starts_with("detached: 1"), "{detached}");
-    wait::until("nothing is dropped", || passing(&lab) == (true, true));
+    wait::until("nothing is dropped", || lets_china_in(&lab, lab.pair()));
 }
 
 #[test]
@@ -171,7 +154,7 @@ fn detach_refuses_while_a_daemon_runs() {
     let what_to_do =
         ["octroi runs as process", "stop it (", "run `octroi detach` then", "on_stop = \"detach\""];
     refused(&gate.octroi(["detach"]), 1, &what_to_do);
-    assert_eq!(passing(&lab), (false, true));
+    assert!(!lets_china_in(&lab, lab.pair()));
 }
 
 #[test]
@@ -179,7 +162,7 @@ fn a_second_daemon_is_refused_and_the_first_goes_on() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, BLOCK_CN);
     refused(&gate.run_to_end(), 1, &["another octroi", &gate.pid().to_string()]);
-    assert_eq!(passing(&lab), (false, true));
+    assert!(!lets_china_in(&lab, lab.pair()));
 }
 
 #[test]
@@ -190,7 +173,7 @@ fn a_foreign_program_is_named_and_left_alone() {
     first.kill();
     let other = Gate::prepare(&lab, Setup::new(BLOCK_CN));
     refused(&other.run_to_end(), 1, &["attach XDP to gate0", "another XDP program", "bpftool prog show id"]);
-    assert_eq!(passing(&lab), (false, true));
+    assert!(!lets_china_in(&lab, lab.pair()));
     first.octroi(["detach"]).success();
 }
 
@@ -305,7 +288,7 @@ fn an_interface_that_is_renamed_is_filtered_by_its_name() {
     gate.namespace().ip("link set later1 name other0");
     wait::until("its name is not one of ours", || !filtered("other0"));
     assert_eq!(gate.health(), 200);
-    assert_eq!(passing(&lab), (false, true));
+    assert!(!lets_china_in(&lab, lab.pair()));
 }
 
 #[test]
@@ -319,10 +302,10 @@ fn an_invalid_configuration_ends_with_78_and_leaves_a_running_gate_alone() {
     assert_eq!(status["generation"], 1);
     assert_eq!(status["last_reload"]["result"], "failure");
     assert_eq!(gate.metrics().sum("octroi_config_last_reload_successful", &[]), 0.0);
-    assert_eq!(passing(&lab), (false, true));
+    assert!(!lets_china_in(&lab, lab.pair()));
     gate.write("");
     gate.reload().success();
-    assert_eq!(passing(&lab), (true, true));
+    assert!(lets_china_in(&lab, lab.pair()));
     assert_eq!(gate.status()["generation"], 2);
     let metrics = gate.metrics();
     assert_eq!(metrics.sum("octroi_packets_total", &[("country", "CN"), ("verdict", "drop")]), 1.0);
@@ -356,7 +339,7 @@ fn damaged_and_wrong_databases_end_with_78_and_leave_a_running_gate_alone() {
         refused(&finished, 78, &["country.mmdb", words]);
         assert_eq!(gate.status()["generation"], 1, "{name}");
     }
-    assert_eq!(passing(&lab), (false, true));
+    assert!(!lets_china_in(&lab, lab.pair()));
     fs::write(&path, sound).expect("write into a directory of ours");
     // Whole, and tiny beside the embedded table.
     refused(&gate.reload(), 1, &["hold the country database", "CN (China)", "octroi reload --accept"]);
@@ -371,7 +354,7 @@ fn a_port_that_is_taken_ends_the_start_before_anything_is_attached() {
     let gate = Gate::prepare(&lab, Setup::new(BLOCK_CN));
     let _taken = lab.inside.run(|| std::net::TcpListener::bind("127.0.0.1:9462").expect("free until now"));
     refused(&gate.run_to_end(), 1, &["serve metrics on 127.0.0.1:9462", "[metrics] listen"]);
-    assert_eq!(passing(&lab), (true, true));
+    assert!(lets_china_in(&lab, lab.pair()));
 }
 
 #[test]

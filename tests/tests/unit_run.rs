@@ -7,7 +7,6 @@ use std::{
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use octroi_gate::corpus::build::udp;
@@ -16,7 +15,7 @@ use octroi_tests::{
     gate::{Gate, Setup, binary},
     netns::{Lab, PREFIX},
     said::refused,
-    wire::{Receiver, Sender},
+    traffic::lets_china_in,
 };
 use tempfile::TempDir;
 
@@ -134,22 +133,6 @@ fn on_host(test: impl Fn(&Host, &mut Gate<'_>, &Lab) + Sync) {
     });
 }
 
-/// Whether a frame from China arrives.
-fn china_arrives(lab: &Lab) -> bool {
-    let frame = |source: &str| {
-        let source: IpAddr = source.parse().expect("an address");
-        udp(source, lab.pair().gate4.into()).ports(4000, 9).frame()
-    };
-    let receiver = Receiver::new(&lab.inside, &lab.pair().gate);
-    let sender = Sender::new(&lab.outside, &lab.pair().peer);
-    let (blocked, allowed) = (frame("1.0.1.1"), frame("8.8.8.8"));
-    sender.send(&blocked);
-    sender.send(&allowed);
-    let arrived = receiver.until(|frame| *frame == allowed, Duration::from_secs(5));
-    assert!(arrived.contains(&allowed), "nothing arrives");
-    arrived.contains(&blocked)
-}
-
 fn mode(path: &str) -> u32 {
     fs::metadata(path).unwrap_or_else(|error| panic!("{path}: {error}")).mode() & 0o7777
 }
@@ -171,15 +154,15 @@ fn the_units_user_filters_and_root_detaches() {
             assert_eq!(field(set), [format!("{THREE:016x}")], "{set}");
         }
         assert_eq!(gate.status()["interfaces"][0]["mode"], "native");
-        assert!(!china_arrives(lab));
+        assert!(!lets_china_in(lab, lab.pair()));
         gate.write(TAG_ALL);
         gate.reload().success();
-        assert!(china_arrives(lab));
+        assert!(lets_china_in(lab, lab.pair()));
         gate.write(BLOCK_CN);
         gate.reload().success();
 
         gate.kill();
-        assert!(!china_arrives(lab), "nobody watches, and the gate is closed");
+        assert!(!lets_china_in(lab, lab.pair()), "nobody watches, and the gate is closed");
         host.prepare();
         gate.start_again();
         assert!(gate.log().contains("taking over"), "{}", gate.log());
@@ -190,16 +173,16 @@ fn the_units_user_filters_and_root_detaches() {
         refused(&gate.octroi(["root-run"]), 1, &words);
         let detached = gate.octroi(["detach"]).success();
         assert!(detached.starts_with("detached: 1"), "{detached}");
-        assert!(china_arrives(lab) && !Path::new(PINS).exists());
+        assert!(lets_china_in(lab, lab.pair()) && !Path::new(PINS).exists());
 
         // Gone with its directory, and yet the next start is an ordinary one.
         host.prepare();
         gate.start_again();
-        assert!(!china_arrives(lab));
+        assert!(!lets_china_in(lab, lab.pair()));
         assert!(gate.stop().success(), "{}", gate.describe());
-        assert!(!china_arrives(lab), "a stop opens nothing");
+        assert!(!lets_china_in(lab, lab.pair()), "a stop opens nothing");
         gate.octroi(["detach"]).success();
-        assert!(china_arrives(lab));
+        assert!(lets_china_in(lab, lab.pair()));
     });
 }
 
@@ -278,13 +261,13 @@ fn the_units_user_keeps_policies_and_root_installs_what_he_confirms() {
         let name = new.display().to_string();
         assert_eq!(gate.octroi(["nobody", "apply", &name]).status.code(), Some(1));
         gate.octroi(["apply", &name, "--confirm-timeout", "1h"]).success();
-        assert!(china_arrives(lab));
+        assert!(lets_china_in(lab, lab.pair()));
         gate.kill();
         host.prepare();
         gate.start_again();
-        assert!(china_arrives(lab), "it waits still");
+        assert!(lets_china_in(lab, lab.pair()), "it waits still");
         gate.octroi(["rollback"]).success();
-        assert!(!china_arrives(lab));
+        assert!(!lets_china_in(lab, lab.pair()));
         gate.octroi(["apply", &name, "--confirm-timeout", "1h"]).success();
         let installed = gate.octroi(["confirm"]).success();
         assert!(installed.contains("\ninstalled: "), "{installed}");
@@ -298,7 +281,7 @@ fn the_units_user_keeps_policies_and_root_installs_what_he_confirms() {
         host.prepare();
         gate.write("[[rule]]\n");
         gate.start_again();
-        assert!(china_arrives(lab) && gate.log().contains("the last good one"), "{}", gate.log());
+        assert!(lets_china_in(lab, lab.pair()) && gate.log().contains("the last good one"), "{}", gate.log());
     });
 }
 
@@ -308,14 +291,14 @@ fn the_units_user_keeps_leases_that_root_makes() {
         host.prepare();
         gate.start_again();
         gate.octroi(["lease", "add", "1.0.1.1", "--action", "pass", "--ttl", "1h"]).success();
-        assert!(china_arrives(lab));
+        assert!(lets_china_in(lab, lab.pair()));
         let store = fs::metadata(gate.state().join("leases.json")).expect("it is kept");
         let daemon = fs::metadata(format!("/proc/{}", gate.pid())).expect("it runs");
         assert_eq!((store.mode() & 0o777, store.uid()), (0o600, daemon.uid()));
         gate.kill();
         host.prepare();
         gate.start_again();
-        assert!(china_arrives(lab), "it is read again");
+        assert!(lets_china_in(lab, lab.pair()), "it is read again");
         let refused = gate.octroi(["nobody", "lease", "list"]);
         assert_eq!(refused.status.code(), Some(1), "{refused}");
         assert!(refused.stderr.contains("run this as root"), "{refused}");

@@ -23,6 +23,7 @@ pub mod arrive;
 pub mod capture;
 pub mod command;
 pub mod cpus;
+pub mod descriptors;
 pub mod difference;
 pub mod echo;
 pub mod far_end;

@@ -10,12 +10,11 @@ use std::{
         net::UnixStream,
     },
     process::Command,
-    thread,
     time::{Duration, Instant},
 };
 
 use octroi_tests::{
-    command,
+    command, descriptors,
     gate::{Gate, METRICS_PORT, Setup},
     netns::Lab,
     prom, wait,
@@ -28,31 +27,15 @@ fn connect(gate: &Gate<'_>) -> TcpStream {
     gate.namespace().run(connect)
 }
 
-/// How many descriptors the daemon has open.
-fn descriptors(gate: &Gate<'_>) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", gate.pid())).expect("the daemon runs").count()
-}
-
 /// How many clients are served at once, by either socket. More than these want to hold up the daemon.
-const PLACES: usize = 64;
+const PLACES: u64 = 64;
 const CLIENTS: usize = 100;
 
-/// How many descriptors the daemon has open all the time that it is watched: what it opens for a moment is not counted.
-fn lasting_descriptors(gate: &Gate<'_>) -> usize {
-    let watched = Instant::now() + Duration::from_secs(1);
-    let mut least = descriptors(gate);
-    while Instant::now() < watched {
-        thread::sleep(Duration::from_millis(5));
-        least = least.min(descriptors(gate));
-    }
-    least
-}
-
 /// Makes more clients than there are places, by `client`, and waits until the daemon has as many as it takes.
-fn fill<C>(gate: &Gate<'_>, before: usize, client: impl Fn(usize) -> C) -> Vec<C> {
+fn fill<C>(gate: &Gate<'_>, before: u64, client: impl Fn(usize) -> C) -> Vec<C> {
     let clients: Vec<C> = (0..CLIENTS).map(client).collect();
-    wait::until("all places are taken", || descriptors(gate) >= before + PLACES);
-    assert_eq!(lasting_descriptors(gate), before + PLACES, "as many clients as there are places");
+    wait::until("all places are taken", || descriptors::now(gate) >= before + PLACES);
+    assert_eq!(descriptors::at_rest(gate), before + PLACES, "as many clients as there are places");
     clients
 }
 
@@ -73,7 +56,7 @@ fn ten_thousand_garbage_requests_leave_metrics_as_they_were() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, BLOCK_CN);
     gate.metrics();
-    let before = descriptors(&gate);
+    let before = descriptors::at_rest(&gate);
     let started = Instant::now();
     for number in 0..10_000 {
         let mut stream = connect(&gate);
@@ -87,14 +70,14 @@ fn ten_thousand_garbage_requests_leave_metrics_as_they_were() {
     eprintln!("10,000 requests in {:.1} s", started.elapsed().as_secs_f64());
     gate.metrics();
     assert_eq!(gate.health(), 200);
-    wait::until("all are closed", || descriptors(&gate) <= before);
+    wait::until("all are closed", || descriptors::now(&gate) <= before);
 }
 
 #[test]
 fn clients_that_say_nothing_hold_their_places_for_ten_seconds_only() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, BLOCK_CN);
-    let before = lasting_descriptors(&gate);
+    let before = descriptors::at_rest(&gate);
     let started = Instant::now();
     // One in two begins a request that it never ends.
     let silent = fill(&gate, before, |number| {
@@ -111,7 +94,7 @@ fn clients_that_say_nothing_hold_their_places_for_ten_seconds_only() {
     // Requests of octroi's own commands go another way.
     gate.status();
     drop(silent);
-    wait::until("all are closed", || descriptors(&gate) <= before);
+    wait::until("all are closed", || descriptors::now(&gate) <= before);
 }
 
 fn ask(gate: &Gate<'_>) -> UnixStream {
@@ -123,7 +106,7 @@ fn ten_thousand_garbage_requests_leave_the_control_socket_as_it_was() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, BLOCK_CN);
     gate.status();
-    let before = descriptors(&gate);
+    let before = descriptors::at_rest(&gate);
     for number in 0..10_000 {
         let mut stream = ask(&gate);
         let mut request = match number % 5 {
@@ -144,18 +127,18 @@ fn ten_thousand_garbage_requests_leave_the_control_socket_as_it_was() {
     }
     gate.status();
     assert_eq!(gate.octroi(["lease", "list", "--json"]).json()["leases"], serde_json::json!([]));
-    wait::until("all are closed", || descriptors(&gate) <= before);
+    wait::until("all are closed", || descriptors::now(&gate) <= before);
 }
 
 #[test]
 fn clients_of_the_control_socket_that_say_nothing_hold_their_places_for_five_seconds_only() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, BLOCK_CN);
-    let before = lasting_descriptors(&gate);
+    let before = descriptors::at_rest(&gate);
     let silent = fill(&gate, before, |_| ask(&gate));
     wait::until("somebody else is answered", || gate.octroi(["status"]).status.success());
     drop(silent);
-    wait::until("all are closed", || descriptors(&gate) <= before);
+    wait::until("all are closed", || descriptors::now(&gate) <= before);
 }
 
 /// Runs a command as user 65534, in these groups.

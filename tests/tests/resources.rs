@@ -12,6 +12,7 @@ use std::{
 
 use octroi_tests::{
     command::{self, Finished, SHORT},
+    descriptors,
     gate::{Gate, Setup},
     netns::Lab,
     said::refused,
@@ -20,11 +21,6 @@ use octroi_tests::{
 };
 
 const BLOCK_CN: &str = "[[rule]]\nname = \"cn\"\nsource = { country = [\"CN\"] }\naction = \"drop\"\n";
-
-/// How many descriptors the daemon has open.
-fn descriptors(gate: &Gate<'_>) -> u64 {
-    fs::read_dir(format!("/proc/{}/fd", gate.pid())).expect("the daemon runs").count() as u64
-}
 
 /// Limits a resource of the daemon.
 fn limit(gate: &Gate<'_>, resource: libc::__rlimit_resource_t, soft: u64) {
@@ -53,7 +49,7 @@ fn without_descriptors_a_reload_fails_and_the_gate_stays() {
     // The first generation has fewer.
     gate.reload().success();
     gate.metrics();
-    let before = descriptors(&gate);
+    let before = descriptors::at_rest(&gate);
     // One is left for whoever asks for the reload.
     limit(&gate, libc::RLIMIT_NOFILE, before + 1);
     let reload = gate.reload();
@@ -63,7 +59,7 @@ fn without_descriptors_a_reload_fails_and_the_gate_stays() {
     gate.reload().success();
     gate.metrics();
     assert_eq!(gate.status()["generation"], 3);
-    wait::until("no descriptor is left over", || descriptors(&gate) <= before);
+    wait::until("no descriptor is left over", || descriptors::now(&gate) <= before);
 }
 
 #[test]
@@ -182,14 +178,14 @@ fn interfaces_that_come_and_go_faster_than_they_are_attached_to_leave_nothing_be
         || fs::read_dir(gate.pins().join(format!("v{}", octroi_abi::ABI_VERSION))).expect("pins").count();
     // What goes on once it is ready has begun by then: files are followed, and the policy is kept.
     wait::until("kept", || gate.state().join("policies.json").exists());
-    let before = (descriptors(&gate), pins());
+    let before = (descriptors::at_rest(&gate), pins());
     for round in 0..60u64 {
         gate.namespace().ip("link add later0 type veth peer name later1");
         thread::sleep(std::time::Duration::from_millis(round % 12));
         gate.namespace().ip("link del later0");
     }
     wait::until("nothing is left", || {
-        let now = (descriptors(&gate), pins());
+        let now = (descriptors::now(&gate), pins());
         now.0 <= before.0 && now.1 == before.1
     });
     assert_eq!(gate.health(), 200, "{}", gate.log());

@@ -186,7 +186,8 @@ fn interfaces_that_come_and_go_faster_than_they_are_attached_to_leave_nothing_be
     }
     wait::until("nothing is left", || {
         let now = (descriptors::now(&gate), pins());
-        now.0 <= before.0 && now.1 == before.1
+        // One more: the program for fragments, which is loaded where the other one cannot be attached, and kept.
+        now.0 <= before.0 + 1 && now.1 == before.1
     });
     assert_eq!(gate.health(), 200, "{}", gate.log());
     assert!(!lets_china_in(&lab, lab.pair()));
@@ -234,7 +235,8 @@ fn a_list_that_is_written_in_place_while_it_is_read_ends_no_daemon() {
                 fs::write(&list, &text).expect("a file of ours");
             }
         });
-        for _ in 0..30 {
+        // Until one meets a list that is not whole.
+        while took + not < 30 || (not == 0 && took < 300) {
             let reload = gate.reload();
             if reload.status.success() {
                 took += 1
@@ -245,7 +247,7 @@ fn a_list_that_is_written_in_place_while_it_is_read_ends_no_daemon() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    eprintln!("30 reloads while the list was written: {took} took it, {not} refused it");
+    eprintln!("reloads while the list was written: {took} took it, {not} refused it");
     assert!(not > 0, "nothing was tried");
     gate.reload().success();
     assert!(!lets_china_in(&lab, lab.pair()));

@@ -19,6 +19,7 @@
 //! the two namespaces are connected to each other and to nothing else.
 
 pub mod answer;
+pub mod apply;
 pub mod arrive;
 pub mod capture;
 pub mod command;

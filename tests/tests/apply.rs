@@ -4,7 +4,6 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
-    path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -12,8 +11,8 @@ use std::{
 
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
+    apply::apply,
     arrive::arriving,
-    command::Finished,
     gate::{Gate, Setup},
     netns::Lab,
     nft::Counters,
@@ -29,18 +28,6 @@ const LISTED: &str = "[[rule]]\nname = \"listed\"\nsource = { list = [\"listed.t
 const CN: &str = "1.0.1.1";
 const US: &str = "8.8.8.8";
 const BOTH: [&str; 2] = [CN, US];
-
-/// A file beside the configuration, with that policy.
-fn file(gate: &Gate<'_>, policy: &str) -> PathBuf {
-    let path = gate.directory().join("new.toml");
-    fs::write(&path, gate.text(policy)).expect("write into a directory of ours");
-    path
-}
-
-fn apply(gate: &Gate<'_>, policy: &str, timeout: &str) -> Finished {
-    let path = file(gate, policy);
-    gate.octroi(["apply", &path.display().to_string(), "--confirm-timeout", timeout])
-}
 
 #[test]
 fn what_nobody_confirms_goes_by_itself_with_all_that_ran_before() {
@@ -275,8 +262,8 @@ fn what_holds_until_a_restart_is_said_and_interfaces_follow_both_ways() {
     lab.add_pair();
     let gate = Gate::start(&lab, BLOCK_CN);
     let text = gate.text(BLOCK_CN).replace("\"gate0\"", "\"gate1\"").replace(":9462", ":9463");
-    let path = file(&gate, "");
-    fs::write(&path, text).expect("a file of ours");
+    let path = gate.directory().join("new.toml");
+    fs::write(&path, text).expect("a directory of ours");
     let attached = |name: &str| lab.inside.link(name).get("xdp").is_some();
     let said = gate.octroi(["apply", &path.display().to_string(), "--confirm-timeout", "3s"]).success();
     contains(&said, &["warning: changed, but in force only after a restart: [metrics] listen"]);

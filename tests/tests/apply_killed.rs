@@ -10,6 +10,7 @@ use std::{
 };
 
 use octroi_tests::{
+    apply::{self, GO_BACK, GO_BACK_FURTHER},
     arrive::arriving,
     command::{self, Finished, SHORT},
     gate::{Gate, Setup},
@@ -50,10 +51,6 @@ enum Order {
     GoBackFurther,
 }
 
-/// The commands that go back: from a policy that waits, and from the last one that was meant.
-const GO_BACK: &[&str] = &["rollback"];
-const GO_BACK_FURTHER: &[&str] = &["rollback"];
-
 /// Which of the two policies runs, and whether it waits for its confirmation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct State {
@@ -66,11 +63,7 @@ impl Order {
 
     fn command(self, gate: &Gate<'_>, other: usize, timeout: &str) -> Command {
         match self {
-            Order::Apply => {
-                let path = gate.directory().join("new.toml");
-                fs::write(&path, gate.text(&text(other))).expect("write into a directory of ours");
-                gate.command(["apply", &path.display().to_string(), "--confirm-timeout", timeout])
-            }
+            Order::Apply => apply::command(gate, &text(other), &["--confirm-timeout", timeout]),
             Order::Confirm => gate.command(["confirm"]),
             Order::GoBack => gate.command(GO_BACK),
             Order::GoBackFurther => gate.command(GO_BACK_FURTHER),

@@ -4,8 +4,8 @@
 use std::{fs, thread, time::Duration};
 
 use octroi_tests::{
+    apply::apply,
     arrive::arriving,
-    command::Finished,
     gate::{Gate, Setup},
     netns::Lab,
     said::contains,
@@ -19,12 +19,6 @@ const LISTED: &str = "[[rule]]\nname = \"listed\"\nsource = { list = [\"listed.t
 const CN: &str = "1.0.1.1";
 const US: &str = "8.8.8.8";
 const BOTH: [&str; 2] = [CN, US];
-
-fn apply(gate: &Gate<'_>, policy: &str, timeout: &str) -> Finished {
-    let path = gate.directory().join("new.toml");
-    fs::write(&path, gate.text(policy)).expect("write into a directory of ours");
-    gate.octroi(["apply", &path.display().to_string(), "--confirm-timeout", timeout])
-}
 
 /// `octroi apply` of the configured file itself.
 fn apply_configured(gate: &Gate<'_>, policy: &str, timeout: &str) {

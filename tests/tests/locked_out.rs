@@ -1,7 +1,6 @@
 //! A change of policy that would lock out whoever is logged in by ssh: refused by `apply` and `lease add`, told by `reload`.
 
 use std::{
-    fs,
     io::Read,
     net::{IpAddr, SocketAddr, TcpStream},
     thread,
@@ -9,6 +8,7 @@ use std::{
 };
 
 use octroi_tests::{
+    apply,
     command::{self, Finished},
     echo::{serve, talks},
     gate::{Gate, Setup},
@@ -25,10 +25,7 @@ const SHUT_US: &str =
 
 /// `octroi apply`, by somebody who is logged in as `session` says, where he is.
 fn apply(gate: &Gate<'_>, policy: &str, session: &str, more: &[&str]) -> Finished {
-    let path = gate.directory().join("new.toml");
-    fs::write(&path, gate.text(policy)).expect("write into a directory of ours");
-    let path = path.display().to_string();
-    let mut command = gate.command(["apply", &path].iter().chain(more));
+    let mut command = apply::command(gate, policy, more);
     // Whoever runs the tests may be logged in by ssh.
     command.env("SSH_CONNECTION", session).env_remove("SSH_CLIENT");
     command::run(command, command::SHORT)

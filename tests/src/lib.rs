@@ -28,6 +28,7 @@ pub mod descriptors;
 pub mod difference;
 pub mod echo;
 pub mod far_end;
+pub mod files;
 pub mod gate;
 pub mod netns;
 pub mod nft;

@@ -16,20 +16,12 @@ use octroi::{
 };
 use octroi_tests::{
     command::{self, Finished},
+    files::fetched,
     gate::binary,
     netns::PREFIX,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// A file that `cargo xtask test` fetches.
-fn fetched(name: &str) -> PathBuf {
-    let folder = std::env::var_os("OCTROI_TESTDATA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/testdata")),
-        PathBuf::from,
-    );
-    folder.join(name)
-}
 
 /// First and last address of every run, and those beside them.
 fn edges(database: &Database) -> Vec<IpAddr> {
@@ -66,8 +58,7 @@ impl Layout<'_> {
 /// Reads a file both ways and compares them at every edge.
 fn agrees(name: &str, layout: &Layout<'_>) -> Database {
     let path = fetched(name);
-    let database = Database::open(Kind::Country, &path)
-        .unwrap_or_else(|error| panic!("{error}; `cargo xtask test` fetches it"));
+    let database = Database::open(Kind::Country, &path).unwrap_or_else(|error| panic!("{error}"));
     let reader = Reader::open_readfile(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (mut differing, mut placed) = (Vec::new(), 0u64);
     let edges = edges(&database);

@@ -9,6 +9,7 @@ use std::{
 
 use octroi_tests::{
     command::{self, Finished},
+    files::fetched,
     gate::binary,
     netns::PREFIX,
 };
@@ -47,17 +48,6 @@ impl Files {
         let [old, new] = [old, new].map(|path| path.display().to_string());
         self.octroi(&[&["check", "--diff", &old, &new], more].concat(), "")
     }
-}
-
-/// A file that `cargo xtask test` fetches.
-fn fetched(name: &str) -> PathBuf {
-    let folder = std::env::var_os("OCTROI_TESTDATA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/testdata")),
-        PathBuf::from,
-    );
-    let path = folder.join(name);
-    assert!(path.is_file(), "{} is missing: `cargo xtask test` fetches it", path.display());
-    path
 }
 
 fn sum(parts: &Value, family: &str, key: &str) -> u64 {

@@ -4,13 +4,14 @@ use std::{
     fs,
     net::Ipv4Addr,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
 
 use maxminddb_writer::{Database as Writer, metadata::IpVersion};
 use octroi_tests::{
+    files::replace,
     gate::{Gate, Setup},
     netns::Lab,
     traffic::lets_in,
@@ -39,13 +40,6 @@ fn gate<'lab>(lab: &'lab Lab, text: &str, policy: &str) -> (Gate<'lab>, PathBuf)
     gate.write(&format!("[geoip]\ncountry = {path:?}\n{policy}"));
     gate.start_again();
     (gate, path)
-}
-
-/// Puts a file in another's place, as geoipupdate does.
-fn replace(path: &Path, contents: impl AsRef<[u8]>) {
-    let new = path.with_extension("new");
-    fs::write(&new, contents).expect("write into a directory of ours");
-    fs::rename(&new, path).expect("rename within a directory of ours");
 }
 
 fn generation(gate: &Gate<'_>) -> u64 {

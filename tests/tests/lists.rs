@@ -1,17 +1,12 @@
 //! `source.list` end to end: what is said about files, and what a running gate makes of a file that changes.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use octroi_tests::{
+    files::replace,
     gate::{Gate, Setup},
     netns::Lab,
 };
-
-fn replace(path: &Path, text: &str) {
-    let new = path.with_extension("new");
-    fs::write(&new, text).expect("write into a directory of ours");
-    fs::rename(&new, path).expect("rename within a directory of ours");
-}
 
 fn verdict(gate: &Gate<'_>, address: &str, options: &[&str]) -> String {
     let explained = gate.octroi(["explain", address, "--json"].iter().chain(options)).json();

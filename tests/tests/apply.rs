@@ -4,21 +4,18 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
-use octroi_gate::corpus::build::udp;
 use octroi_tests::{
     apply::apply,
     arrive::arriving,
     gate::{Gate, Setup},
     netns::Lab,
-    nft::Counters,
     said::{contains, refused},
+    traffic::Traffic,
     wait,
-    wire::Sender,
 };
 use serde_json::Value;
 
@@ -386,22 +383,9 @@ fn a_configuration_that_was_changed_after_the_apply_is_left_alone() {
 #[test]
 fn no_packet_is_lost_or_slips_past_while_policies_come_and_go() {
     let lab = Lab::new();
-    let counters =
-        Counters::install(&lab.inside, &[("banned", "ip saddr 1.0.1.1"), ("passed", "ip saddr 8.8.8.8")]);
+    let mut traffic = Traffic::new(&lab);
     let gate = Gate::start(&lab, BLOCK_CN);
-    let frames = BOTH.map(|source| udp(source.parse().expect("an address"), lab.pair().gate4.into()).frame());
-    let done = AtomicBool::new(false);
-    let sent = thread::scope(|scope| {
-        let traffic = scope.spawn(|| {
-            let sender = Sender::new(&lab.outside, &lab.pair().peer);
-            let mut sent = 0;
-            // Slow enough for the receiving end's queue.
-            while !done.load(Ordering::Relaxed) && sent < 1_000_000 {
-                sent += sender.flood(&frames, 40, Duration::from_secs(1)).sent;
-                thread::sleep(Duration::from_millis(2));
-            }
-            sent
-        });
+    traffic.during(|| {
         // Others that drop China, with other classes and outcomes.
         for round in 0..6 {
             apply(&gate, &format!("{BLOCK_CN}[policy]\nlocal = \"rules\"\n# {round}\n"), "1h").success();
@@ -411,15 +395,8 @@ fn no_packet_is_lost_or_slips_past_while_policies_come_and_go() {
                 _ => gate.octroi(["rollback"]).success() + &gate.octroi(["rollback", "--previous"]).success(),
             };
         }
-        done.store(true, Ordering::Relaxed);
-        traffic.join().expect("the sender does not panic")
     });
-    wait::until("all that passes has arrived", || counters.packets("passed") == sent / 2);
-    assert_eq!(counters.packets("banned"), 0);
-    let dropped = gate.metrics().sum("octroi_rule_packets_total", &[("rule", "cn"), ("verdict", "drop")]);
-    #[expect(clippy::cast_precision_loss, reason = "a test sends fewer frames than 2^53")]
-    let each = (sent / 2) as f64;
-    assert_eq!(dropped, each, "{}", gate.describe());
+    traffic.check(&gate);
 }
 
 #[test]

@@ -4,8 +4,6 @@ use std::{
     fs,
     io::Read,
     net::{IpAddr, SocketAddr},
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -19,6 +17,7 @@ use octroi_tests::{
     nft::Counters,
     said::refused,
     socket::connect,
+    traffic::Traffic,
     wait,
     wire::Sender,
 };
@@ -363,25 +362,11 @@ fn leases_that_are_over_are_forgotten_on_time() {
 fn no_packet_slips_past_a_ban_while_generations_change() {
     const RELOADS: usize = 10;
     let lab = Lab::new();
-    let counters =
-        Counters::install(&lab.inside, &[("banned", "ip saddr 8.8.8.8"), ("leased", "ip saddr 1.0.1.1")]);
+    let mut traffic = Traffic::between(&lab, US, CN[0]);
     let gate = Gate::start(&lab, BLOCK_CN);
     add(&gate, US, "drop", "1h").success();
     add(&gate, CN[0], "pass", "1h").success();
-    let frames =
-        [US, CN[0]].map(|source| udp(source.parse().expect("an address"), lab.pair().gate4.into()).frame());
-    let done = AtomicBool::new(false);
-    let sent = thread::scope(|scope| {
-        let traffic = scope.spawn(|| {
-            let sender = Sender::new(&lab.outside, &lab.pair().peer);
-            let mut sent = 0;
-            // Slow enough for the receiving end's queue.
-            while !done.load(Ordering::Relaxed) && sent < 1_000_000 {
-                sent += sender.flood(&frames, 40, Duration::from_secs(1)).sent;
-                thread::sleep(Duration::from_millis(2));
-            }
-            sent
-        });
+    traffic.during(|| {
         for reload in 0..RELOADS {
             gate.write(&format!("{BLOCK_CN}{}", "[policy]\nlocal = \"rules\"\n".repeat(reload % 2)));
             gate.reload().success();
@@ -389,14 +374,10 @@ fn no_packet_slips_past_a_ban_while_generations_change() {
             add(&gate, "9.9.9.9", "drop", "1h").success();
             gate.octroi(["lease", "remove", "9.9.9.9"]).success();
         }
-        done.store(true, Ordering::Relaxed);
-        traffic.join().expect("the sender does not panic")
     });
-    wait::until("all that was leased has arrived", || counters.packets("leased") == sent / 2);
-    assert_eq!(counters.packets("banned"), 0);
-    let dropped = gate.metrics().sum("octroi_lease_packets_total", &[("verdict", "drop")]);
     #[expect(clippy::cast_precision_loss, reason = "a test sends fewer frames than 2^53")]
-    let each = (sent / 2) as f64;
+    let each = traffic.exact().sent as f64;
+    let dropped = gate.metrics().sum("octroi_lease_packets_total", &[("verdict", "drop")]);
     assert_eq!(dropped, each, "{}", gate.describe());
 }
 

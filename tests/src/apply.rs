@@ -7,7 +7,7 @@ use crate::{command::Finished, gate::Gate};
 /// Goes back from a policy that waits for its confirmation.
 pub const GO_BACK: &[&str] = &["rollback"];
 /// Goes back from the last policy that was meant to the one before.
-pub const GO_BACK_FURTHER: &[&str] = &["rollback"];
+pub const GO_BACK_FURTHER: &[&str] = &["rollback", "--previous"];
 
 /// `octroi apply` of a file beside the configuration, `new.toml`, which is written with that policy.
 pub fn command(gate: &Gate<'_>, policy: &str, more: &[&str]) -> Command {

@@ -275,7 +275,7 @@ fn what_holds_until_a_restart_is_said_and_interfaces_follow_both_ways() {
 fn a_mistyped_interface_opens_nothing_and_what_a_restart_moves_is_not_applied() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, BLOCK_CN);
-    let path = file(&gate, "");
+    let path = gate.directory().join("new.toml");
     let policy = |from: &str, to: &str| {
         let text = gate.text(BLOCK_CN);
         assert!(text.contains(from), "{text}");

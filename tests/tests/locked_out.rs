@@ -1,6 +1,7 @@
 //! A change of policy that would lock out whoever is logged in by ssh: refused by `apply` and `lease add`, told by `reload`.
 
 use std::{
+    fs,
     io::Read,
     net::{IpAddr, SocketAddr, TcpStream},
     thread,
@@ -172,7 +173,7 @@ fn who_is_kept_out_already_holds_up_nothing() {
     assert!(!said.contains("warning"), "{said}");
     gate.octroi(["rollback"]).success();
     // But whoever asks does, and is asked about when he goes back, too.
-    refused(&apply(&gate, BLOCK_US, "8.8.8.8 40000 192.168.1.1 22", &[]), &["drops 8.8.8.8"]);
+    refused(&apply(&gate, BLOCK_US, "8.8.8.8 40000 192.168.1.1 22", &[]), 1, &["drops 8.8.8.8"]);
     apply(&gate, "", CONSOLE, &[]).success();
     gate.octroi(["confirm"]).success();
     let back = |more: &[&str]| {
@@ -180,8 +181,8 @@ fn who_is_kept_out_already_holds_up_nothing() {
         command.env("SSH_CONNECTION", CONSOLE).env_remove("SSH_CLIENT");
         command::run(command, command::SHORT)
     };
-    refused(&back(&[]), &["rollback: refused, since it locks out", "--force goes back", "drops 8.8.8.8"]);
-    told(&back(&["--force"]).success(), &["warning: rule \"us\" drops 8.8.8.8"]);
+    refused(&back(&[]), 1, &["rollback: refused, since it locks out", "--force goes back", "drops 8.8.8.8"]);
+    contains(&back(&["--force"]).success(), &["warning: rule \"us\" drops 8.8.8.8"]);
 }
 
 #[test]
@@ -197,13 +198,13 @@ fn files_that_lock_out_somebody_wait_until_he_has_gone() {
     let held = || gate.status()["held"][0].clone();
     wait::until("held", || !held().is_null());
     assert_eq!((&held()["database"], &gate.status()["generation"]), (&"list".into(), &1.into()));
-    told(held()["path"].as_str().unwrap_or_default(), &["/bad.txt"]);
-    told(
+    contains(held()["path"].as_str().unwrap_or_default(), &["/bad.txt"]);
+    contains(
         held()["reason"].as_str().unwrap_or_default(),
         &["whoever is logged in by ssh would be locked out: rule \"bad\" drops 8.8.8.8"],
     );
     assert_eq!(gate.metrics().get("octroi_geoip_held", &[("database", "list")]), Some(1.0));
-    told(&gate.octroi(["status"]).success(), &["HELD", "bad.txt", "drops 8.8.8.8"]);
+    contains(&gate.octroi(["status"]).success(), &["HELD", "bad.txt", "drops 8.8.8.8"]);
     drop(stream);
     let gone = Instant::now();
     while gate.status()["generation"] == 1 {
@@ -240,7 +241,7 @@ fn a_ban_of_whoever_is_logged_in_is_refused_unless_somebody_insists() {
     gate.octroi(["lease", "add", "8.8.8.8", "--action", "pass", "--ttl", "2h"]).success();
     ban("8.8.8.0/24", own, &[]).success();
     assert!(talks(&mut stream));
-    refused(&ban("8.8.8.8", own, &[]), &["(port 2222) from 8.8.8.8"]);
+    refused(&ban("8.8.8.8", own, &[]), 1, &["(port 2222) from 8.8.8.8"]);
     // Of one address it is meant, as where fail2ban bans whoever has a connection to port 22 for that very reason.
     ban("8.8.8.8", CONSOLE, &[]).success();
     stream.set_read_timeout(Some(Duration::from_millis(500))).expect("a socket of ours");

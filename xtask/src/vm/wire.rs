@@ -71,7 +71,7 @@ impl Source {
         text.parse().expect("an address")
     }
 
-    fn request(self) -> Vec<u8> {
+    pub(super) fn request(self) -> Vec<u8> {
         let source = self.address();
         let guest = if source.is_ipv4() { GUEST4 } else { GUEST6 };
         // The frame's addresses on the link are those of the builder, which are the ones above.

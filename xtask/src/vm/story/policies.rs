@@ -36,7 +36,7 @@ action = "reject"
 name = "limit"
 source = { country = ["US"] }
 action = "limit"
-rate = 10
+rate = 5
 per = "source"
 
 [[rule]]
@@ -113,23 +113,32 @@ impl Story<'_> {
             );
         }
         for (source, verdict) in LIVE {
-            let address = source.address();
-            let said = self.machine.sh(&format!("octroi explain --live --port icmp --json {address}"))?;
+            let said = self.machine.sh(&format!(
+                "octroi explain --live --port icmp --json {address}",
+                address = source.address()
+            ))?;
             hold!(said.contains(&format!("\"verdict\":\"{verdict}\"")), "not {verdict}: {said}");
         }
+        let capture = capture();
+        let replayed = self.machine.sh(&format!(
+            "printf '{capture}' > /root/wire.pcap; octroi replay /root/wire.pcap --engine kernel --json 2>/dev/null"
+        ))?;
+        // It knows neither leases nor rates.
+        let known = |source| !matches!(source, Source::Leased | Source::Allowed4);
+        for (source, verdict) in LIVE.into_iter().filter(|&(source, _)| known(source)) {
+            has_line(&replayed, &format!("\"{}\"", source.address()), &format!("\"{verdict}\""))?;
+        }
         let metrics = self.machine.sh(
-            "exec 3<>/dev/tcp/127.0.0.1/9462; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; grep ^octroi_rule_packets <&3",
+            "exec 3<>/dev/tcp/127.0.0.1/9462; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; grep ^octroi_rule_packets <&3 | grep -v ' 0$'",
         )?;
         for (rule, verdict) in COUNTED {
-            let (rule, verdict) = (format!("rule=\"{rule}\""), format!("verdict=\"{verdict}\"}}"));
-            let counted = metrics.lines().any(|line| line.contains(&rule) && line.contains(&verdict));
-            hold!(counted, "no packet with {rule} and {verdict} was counted:\n{metrics}");
+            has_line(&metrics, &format!("rule=\"{rule}\""), &format!("verdict=\"{verdict}\""))?;
         }
         let judged = self.all_judged()?;
 
         self.configure(POLICY)?;
         self.machine.sh(&format!(
-            "octroi reload; octroi lease remove {leased}; ip rule del fwmark 7; ip link del big0; rm /etc/octroi/list.txt"
+            "octroi reload; octroi lease remove {leased}; ip rule del fwmark 7; ip link del big0; rm /etc/octroi/list.txt /root/wire.pcap"
         ))?;
         let kernel = self.machine.sh("uname -r")?;
         self.say(
@@ -137,4 +146,21 @@ impl Story<'_> {
             &format!("Linux {kernel} takes the programs, that for an MTU of 9000 too; {judged}"),
         )
     }
+}
+
+fn has_line(text: &str, one: &str, other: &str) -> anyhow::Result<()> {
+    let found = text.lines().any(|line| line.contains(one) && line.contains(other));
+    hold!(found, "no line has {one} and {other}:\n{text}");
+    Ok(())
+}
+
+/// What the sources send, as a pcap file, as bash's printf takes it.
+fn capture() -> String {
+    let header = [0xa1b2_c3d4_u32, 2 | 4 << 16, 0, 0, 0xffff, 1].map(u32::to_le_bytes).concat();
+    let frames = LIVE.map(|(source, _)| {
+        let frame = source.request();
+        let length = u32::try_from(frame.len()).expect("a short frame");
+        [&[0, 0, length, length].map(u32::to_le_bytes).concat()[..], &frame].concat()
+    });
+    [header, frames.concat()].concat().iter().map(|byte| format!("\\x{byte:02x}")).collect()
 }

@@ -35,6 +35,7 @@ pub mod nft;
 pub mod pace;
 pub mod policy;
 pub mod prom;
+pub mod random;
 pub mod said;
 pub mod socket;
 pub mod traffic;

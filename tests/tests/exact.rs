@@ -7,84 +7,64 @@ use std::{net::IpAddr, time::Instant};
 use octroi::dataplane::ProgramOptions;
 use octroi_abi::{Class, DSCP_KEEP, Verdict, slot};
 use octroi_gate::{corpus::build::udp, host::Compiled, table::builder::build};
-use octroi_tests::policy::Kernel;
+use octroi_tests::{policy::Kernel, random::Random};
 
-/// splitmix64: the same table on every run.
-struct Random(u64);
+/// Starts in order, each with a class other than that before it.
+fn runs(random: &mut Random, mut starts: Vec<u128>, classes: u64) -> Vec<(u128, u16)> {
+    starts.push(0);
+    starts.sort_unstable();
+    starts.dedup();
+    let mut class = 0;
+    let mut next = || {
+        class = (class + 1 + random.below(classes - 1)) % classes;
+        u16::try_from(class).expect("16 bits")
+    };
+    starts.into_iter().map(|start| (start, next())).collect()
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn next_u128(&mut self) -> u128 {
-        u128::from(self.next()) << 64 | u128::from(self.next())
-    }
-
-    /// Starts in order, each with a class other than that before it.
-    fn runs(&mut self, mut starts: Vec<u128>, classes: u64) -> Vec<(u128, u16)> {
-        starts.push(0);
-        starts.sort_unstable();
-        starts.dedup();
-        let mut class = 0;
-        let mut next = || {
-            class = (class + 1 + self.below(classes - 1)) % classes;
-            u16::try_from(class).expect("16 bits")
+/// Prefixes of /24 to /32, a third of them side by side.
+fn starts_v4(random: &mut Random, count: usize) -> Vec<u128> {
+    let mut start = 0u32;
+    let mut next = || {
+        start = if random.below(3) == 0 {
+            start.wrapping_add(1 << random.below(4))
+        } else {
+            let zeros = random.below(9);
+            u32::try_from(random.next() >> 32).expect("32 bits") >> zeros << zeros
         };
-        starts.into_iter().map(|start| (start, next())).collect()
-    }
+        start.into()
+    };
+    (0..count).map(|_| next()).collect()
+}
 
-    /// Prefixes of /24 to /32, a third of them side by side.
-    fn starts_v4(&mut self, count: usize) -> Vec<u128> {
-        let mut start = 0u32;
-        let mut next = || {
-            start = if self.below(3) == 0 {
-                start.wrapping_add(1 << self.below(4))
-            } else {
-                let zeros = self.below(9);
-                u32::try_from(self.next() >> 32).expect("32 bits") >> zeros << zeros
-            };
-            start.into()
-        };
-        (0..count).map(|_| next()).collect()
-    }
-
-    /// Prefixes of /32 to /64 in the /32s of networks in the blocks that the registries have, near each other; one of
-    /// twenty in a /64 that it divides, to /128; one of forty anywhere.
-    fn starts_v6(&mut self, count: usize) -> Vec<u128> {
-        const BLOCKS: [u128; 6] = [0x2001, 0x2400, 0x2600, 0x2800, 0x2a00, 0x2c00];
-        let (mut network, mut start, mut zeros) = (BLOCKS[0] << 112, 0u128, 64);
-        let mut next = || {
-            match self.below(40) {
-                0 => {
-                    let zeros = self.below(128);
-                    return self.next_u128() >> zeros << zeros;
-                }
-                1 => return start | u128::from(self.next() >> self.below(64)),
-                2 => return start | u128::from(self.below(64)),
-                3 => {
-                    let block = self.below(BLOCKS.len() as u64);
-                    network = BLOCKS[usize::try_from(block).expect("few")] << 112
-                        | u128::from(self.below(1 << 20)) << 96;
-                    start = network;
-                }
-                4..20 => start = start.wrapping_add(1 << zeros),
-                _ => {
-                    zeros = 64 + self.below(32);
-                    start = network | u128::from(self.below(1 << 32)) << 64 >> zeros << zeros;
-                }
+/// Prefixes of /32 to /64 in the /32s of networks in the blocks that the registries have, near each other; one of
+/// twenty in a /64 that it divides, to /128; one of forty anywhere.
+fn starts_v6(random: &mut Random, count: usize) -> Vec<u128> {
+    const BLOCKS: [u128; 6] = [0x2001, 0x2400, 0x2600, 0x2800, 0x2a00, 0x2c00];
+    let (mut network, mut start, mut zeros) = (BLOCKS[0] << 112, 0u128, 64);
+    let mut next = || {
+        match random.below(40) {
+            0 => {
+                let zeros = random.below(128);
+                return random.next_u128() >> zeros << zeros;
             }
-            start
-        };
-        (0..count).map(|_| next()).collect()
-    }
+            1 => return start | u128::from(random.next() >> random.below(64)),
+            2 => return start | u128::from(random.below(64)),
+            3 => {
+                let block = random.below(BLOCKS.len() as u64);
+                network = BLOCKS[usize::try_from(block).expect("few")] << 112
+                    | u128::from(random.below(1 << 20)) << 96;
+                start = network;
+            }
+            4..20 => start = start.wrapping_add(1 << zeros),
+            _ => {
+                zeros = 64 + random.below(32);
+                start = network | u128::from(random.below(1 << 32)) << 64 >> zeros << zeros;
+            }
+        }
+        start
+    };
+    (0..count).map(|_| next()).collect()
 }
 
 /// Runs, and what was built of them.
@@ -108,10 +88,10 @@ impl Synthetic {
         let mut random = Random(seed);
         // Some come twice.
         let count = intervals / 8 * 9;
-        let starts = random.starts_v4(count);
-        let v4 = random.runs(starts, classes.into());
-        let starts = random.starts_v6(count);
-        let v6 = random.runs(starts, classes.into());
+        let starts = starts_v4(&mut random, count);
+        let v4 = runs(&mut random, starts, classes.into());
+        let starts = starts_v6(&mut random, count);
+        let v6 = runs(&mut random, starts, classes.into());
         assert!(v4.len() >= intervals && v6.len() >= intervals, "{} and {}", v4.len(), v6.len());
 
         let narrow: Vec<(u32, u16)> =

@@ -13,7 +13,10 @@ use octroi_gate::{
     corpus::{build::udp, corpus},
     host::Circumstances,
 };
-use octroi_tests::policy::{Judged, Kernel, Policy, host};
+use octroi_tests::{
+    policy::{Judged, Kernel, Policy, host},
+    random::Random,
+};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -24,39 +27,23 @@ const POLICY: &str = "[policy]\nlocal = \"rules\"\ndefault = \"drop\"\n\
      [[rule]]\nname = \"de\"\nsource = { country = [\"DE\"] }\naction = \"tag\"\nmark = 7\ndscp = 10\n\
      [[rule]]\nname = \"fr\"\nsource = { country = [\"FR\"] }\naction = \"pass\"\n";
 
-/// splitmix64: the same leases on every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
+/// Near a few addresses, so that prefixes lie in each other.
+fn address(random: &mut Random) -> IpAddr {
+    let change = random.next() >> random.below(64);
+    match random.below(5) {
+        0 => Ipv4Addr::from(0x0100_0101 ^ (change & 0xffff_ffff) as u32).into(),
+        1 => Ipv4Addr::from(0x0808_0808 ^ (change & 0xffff) as u32).into(),
+        2 => Ipv4Addr::from(0x0a58_0001 ^ (change & 0xff) as u32).into(),
+        3 => Ipv6Addr::from(0x2a01_04f8 << 96 ^ u128::from(change) << random.below(96)).into(),
+        _ => Ipv6Addr::from(0x240e << 112 ^ u128::from(change & 0xffff)).into(),
     }
+}
 
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// Near a few addresses, so that prefixes lie in each other.
-    fn address(&mut self) -> IpAddr {
-        let change = self.next() >> self.below(64);
-        match self.below(5) {
-            0 => Ipv4Addr::from(0x0100_0101 ^ (change & 0xffff_ffff) as u32).into(),
-            1 => Ipv4Addr::from(0x0808_0808 ^ (change & 0xffff) as u32).into(),
-            2 => Ipv4Addr::from(0x0a58_0001 ^ (change & 0xff) as u32).into(),
-            3 => Ipv6Addr::from(0x2a01_04f8 << 96 ^ u128::from(change) << self.below(96)).into(),
-            _ => Ipv6Addr::from(0x240e << 112 ^ u128::from(change & 0xffff)).into(),
-        }
-    }
-
-    fn prefix(&mut self) -> Prefix {
-        let address = self.address();
-        let width = if address.is_ipv4() { 32u32 } else { 128 };
-        let length = u32::try_from(self.below(u64::from(width) + 1)).expect("at most 128");
-        prefix(address, length)
-    }
+fn any_prefix(random: &mut Random) -> Prefix {
+    let address = address(random);
+    let width = if address.is_ipv4() { 32u32 } else { 128 };
+    let length = u32::try_from(random.below(u64::from(width) + 1)).expect("at most 128");
+    prefix(address, length)
 }
 
 /// The prefix of that length around an address.
@@ -96,7 +83,7 @@ fn the_kernel_and_the_list_of_leases_agree_on_every_source_at_every_time() {
         for _ in 0..10 {
             let action = if random.below(2) == 0 { Action::Pass } else { Action::Drop };
             let until = (100 + random.below(40) * 100) * SECOND;
-            let lease = Lease { prefix: random.prefix(), action, since: 1, until, reason: None };
+            let lease = Lease { prefix: any_prefix(&mut random), action, since: 1, until, reason: None };
             put(&mut kernel, &lease);
             // Where it has the prefix already, it takes the other's place in both.
             leases.insert(lease);
@@ -104,7 +91,7 @@ fn the_kernel_and_the_list_of_leases_agree_on_every_source_at_every_time() {
         let now = (50 + round * 100) * SECOND;
         kernel.set_now(now);
         for _ in 0..250 {
-            let source = random.address();
+            let source = address(&mut random);
             let frame = frame(source);
             let by_policy = host(&policy.compiled, &frame);
             let (found, after) = kernel.judge(&frame);

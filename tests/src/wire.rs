@@ -58,7 +58,9 @@ impl Sender {
     /// Where there is no such device, or without CAP_NET_RAW.
     pub fn new(namespace: &Namespace, device: &str) -> Sender {
         // Protocol 0: it receives nothing, so that nothing piles up.
-        Sender { socket: open(namespace, device, 0), device: device.to_owned() }
+        let socket = open(namespace);
+        bind(&socket, namespace, device, 0);
+        Sender { socket, device: device.to_owned() }
     }
 
     /// Lets floods try again at once, instead of sleeping once a few hundred frames wait for the receiving end, so that
@@ -156,8 +158,7 @@ impl Receiver {
     /// Where there is no such device, or without CAP_NET_RAW and CAP_NET_ADMIN.
     pub fn new(namespace: &Namespace, device: &str) -> Receiver {
         let every_protocol = u16::try_from(libc::ETH_P_ALL).expect("0x0003").to_be();
-        let socket = open(namespace, device, every_protocol);
-        let receiver = Receiver { socket, device: device.to_owned() };
+        let receiver = Receiver { socket: open(namespace), device: device.to_owned() };
         let promiscuous = libc::packet_mreq {
             mr_ifindex: namespace.run(|| index(device)),
             mr_type: u16::try_from(libc::PACKET_MR_PROMISC).expect("1"),
@@ -168,6 +169,8 @@ impl Receiver {
         receiver.set(libc::SOL_PACKET, libc::PACKET_AUXDATA, &1);
         receiver.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &promiscuous);
         receiver.set(libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER);
+        // Last: the usual buffer is full after some hundred frames, which may come at once.
+        bind(&receiver.socket, namespace, device, every_protocol);
         receiver
     }
 
@@ -288,14 +291,20 @@ impl Receiver {
     }
 }
 
-/// A packet socket of a namespace, bound to a device, that receives `protocol` (network byte order; 0: nothing).
-fn open(namespace: &Namespace, device: &str, protocol: u16) -> OwnedFd {
+/// A packet socket of a namespace that receives nothing yet.
+fn open(namespace: &Namespace) -> OwnedFd {
     namespace.run(|| {
         // SAFETY: takes numbers only.
         let socket = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
         assert!(socket >= 0, "open a packet socket in {}: {}", namespace.name(), io::Error::last_os_error());
         // SAFETY: it was opened just now, and nobody else knows it.
-        let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+        unsafe { OwnedFd::from_raw_fd(socket) }
+    })
+}
+
+/// Binds it to a device: from then on it receives `protocol` (network byte order; 0: nothing).
+fn bind(socket: &OwnedFd, namespace: &Namespace, device: &str, protocol: u16) {
+    namespace.run(|| {
         // SAFETY: all zeros are a valid sockaddr_ll.
         let mut address: libc::sockaddr_ll = unsafe { MaybeUninit::zeroed().assume_init() };
         address.sll_family = u16::try_from(libc::AF_PACKET).expect("17");
@@ -306,8 +315,7 @@ fn open(namespace: &Namespace, device: &str, protocol: u16) -> OwnedFd {
         let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
         let error = io::Error::last_os_error();
         assert_eq!(result, 0, "bind a packet socket to {device} in {}: {error}", namespace.name());
-        socket
-    })
+    });
 }
 
 /// The index of a device of the namespace that the calling thread is in.

@@ -53,7 +53,9 @@ impl Live {
                 return Ok(said.into_iter().map(|one| format!("accepted {one}")).collect());
             }
         };
-        self.hold(doubtful);
+        if !doubtful.is_empty() {
+            self.hold(doubtful);
+        }
         let diff = if said.is_empty() { "" } else { "`octroi check --diff OLD NEW` shows what changes, " };
         said.extend(lost);
         Err(Failure::Held(format!("hold {}; {diff}{insist} takes it", said.join("; and "))))

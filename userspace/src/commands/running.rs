@@ -241,6 +241,9 @@ fn text(status: &Status) -> String {
         let next = "`octroi reload` reads what is there now";
         line("COPIES", format!("of databases and lists, from {since}, run, and nothing is followed; {next}"));
     }
+    if let Some(why) = &status.unserved {
+        line("NO METRICS", why.clone());
+    }
     line("generation", status.generation.to_string());
     for interface in &status.interfaces {
         let state = match &interface.error {

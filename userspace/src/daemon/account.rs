@@ -55,6 +55,10 @@ impl crate::metrics::server::Source for Engine {
         let reasons: Vec<&str> = live.unfiltered.iter().map(|(_, reason)| reason.as_str()).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n")) }
     }
+
+    fn unserved(&self, why: Option<String>) {
+        self.live().unserved = why;
+    }
 }
 
 impl Live {
@@ -122,6 +126,7 @@ impl Live {
             fallback: self.fallback.clone().map(|one| FallbackStatus { reason: one.reason }),
             ignored,
             copies: self.copies(),
+            unserved: self.unserved.clone(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     config::{Config, Control},
     dataplane::interfaces,
     lint::{Absent, absent},
-    policy::Changed,
+    policy::{Changed, standing::Standing},
 };
 
 /// Whether a candidate comes that one would be in doubt about.
@@ -40,11 +40,8 @@ impl Live {
     /// # Errors
     /// When there is such a thing and nobody insists: what, and how to.
     pub(super) fn admit(&mut self, candidate: &Candidate, how: Admission) -> Result<Vec<String>, Failure> {
-        let doubtful: Vec<(Changed, String)> = self.doubtful(candidate).collect();
-        let mut said: Vec<String> = doubtful
-            .iter()
-            .map(|(Changed { kind, path }, reason)| format!("the {kind} database {path}: {reason}"))
-            .collect();
+        let doubtful: Vec<(Changed, String)> = doubtful(candidate, &self.standings).collect();
+        let mut said = told(&doubtful);
         let lost = self.lost_for_want(&candidate.config)?;
         let insist = match how {
             Admission::Doubted(way) if !said.is_empty() || lost.is_some() => way,
@@ -59,18 +56,6 @@ impl Live {
         let diff = if said.is_empty() { "" } else { "`octroi check --diff OLD NEW` shows what changes, " };
         said.extend(lost);
         Err(Failure::Held(format!("hold {}; {diff}{insist} takes it", said.join("; and "))))
-    }
-
-    /// Databases that differ too much from those that run, and how.
-    fn doubtful(&self, candidate: &Candidate) -> impl Iterator<Item = (Changed, String)> {
-        let limit = candidate.config.geoip.max_change;
-        let doubts = move |standing: &crate::policy::standing::Standing| {
-            let running = self.standings.iter().find(|running| running.kind == standing.kind)?;
-            let doubts = standing.doubts(running, &candidate.config.rules, limit?);
-            let file = Changed { kind: standing.kind.as_str(), path: standing.path.clone() };
-            (!doubts.is_empty()).then(|| (file, listed(&doubts)))
-        };
-        candidate.standings.iter().filter_map(doubts)
     }
 
     /// Interfaces that nothing would be filtered on any more, where a name is wanted in their place that no interface has: most
@@ -101,6 +86,33 @@ impl Live {
             )
         }))
     }
+}
+
+/// Databases of a candidate that differ too much from those that run, and how.
+pub(super) fn doubtful<'a>(
+    candidate: &'a Candidate,
+    running: &'a [Standing],
+) -> impl Iterator<Item = (Changed, String)> + use<'a> {
+    let limit = candidate.config.geoip.max_change;
+    candidate.standings.iter().filter_map(move |standing| {
+        let running = running.iter().find(|running| running.kind == standing.kind)?;
+        let doubts = standing.doubts(running, &candidate.config.rules, limit?);
+        let file = Changed { kind: standing.kind.as_str(), path: standing.path.clone() };
+        (!doubts.is_empty()).then(|| (file, listed(&doubts)))
+    })
+}
+
+/// What is said of databases that are held; `insist` says how to take them.
+pub(super) fn held(doubtful: &[(Changed, String)], insist: &str) -> String {
+    let said = told(doubtful).join("; and ");
+    format!("hold {said}; `octroi check --diff OLD NEW` shows what changes, {insist} takes it")
+}
+
+fn told(doubtful: &[(Changed, String)]) -> Vec<String> {
+    let told = |(Changed { kind, path }, reason): &(Changed, String)| {
+        format!("the {kind} database {path}: {reason}")
+    };
+    doubtful.iter().map(told).collect()
 }
 
 fn listed(doubts: &[String]) -> String {

@@ -251,6 +251,16 @@ impl Shelf {
         kept.files.iter().map(find).collect()
     }
 
+    /// Whether one of these files is another one than what was kept of it.
+    pub(super) fn differ(&self, kept: &Kept, originals: &Originals) -> bool {
+        originals.files().any(|file| {
+            let copied = kept.files.iter().find(|copied| copied.path == file.path());
+            copied.is_some_and(|copied| {
+                file.read().is_ok_and(|(bytes, _)| fingerprint(&bytes) != copied.fingerprint)
+            })
+        })
+    }
+
     /// Removes copies that no policy needs any more, and what a power cut left half written.
     pub(super) fn sweep(&self, book: &Book) {
         let kept = [&book.good, &book.previous].into_iter().flatten();

@@ -8,13 +8,14 @@ use std::{
 use super::{
     account::{database_status, tables},
     admission::{Admission, restart_needed},
-    book::Kept,
+    book::{Kept, Pending},
     confirm::Waiting,
     fallback::Fallback,
     generation::{Generation, counted_so_far},
     good::Policies,
     leases::{Damage, restore},
     memory,
+    opening::Opening,
     status::{DatabaseStatus, HeldDatabase, LastReload, Reloads, Tables},
 };
 use crate::{
@@ -80,6 +81,8 @@ pub(super) struct Live {
     pub(super) reloads: Reloads,
     /// Whether the gate is open for good: whoever still asks, attaches to nothing.
     pub(super) ended: bool,
+    /// Why metrics are not served, where that is so.
+    pub(super) unserved: Option<String>,
     /// Why interfaces that exist are not filtered, by name.
     pub(super) unfiltered: Vec<(String, String)>,
     /// What it is kept as, to be loaded again, where it is.
@@ -96,7 +99,7 @@ pub(super) struct Live {
 #[derive(Debug)]
 pub struct Candidate {
     pub(super) config: Arc<Config>,
-    originals: Arc<Originals>,
+    pub(super) originals: Arc<Originals>,
     /// See [`Live::last_over`].
     last_over: u64,
     compilation: Compilation,
@@ -105,7 +108,7 @@ pub struct Candidate {
     tables: Tables,
     /// What is allowed and seldom meant, a sentence each.
     pub(super) warnings: Vec<String>,
-    text: Arc<str>,
+    pub(super) text: Arc<str>,
     /// Those of the logins asked about that it keeps out.
     pub(super) locked_out: LockedOut,
     /// See [`Live::kept`].
@@ -162,28 +165,57 @@ impl Candidate {
     pub fn config(&self) -> &Config {
         &self.config
     }
+
+    /// Loads it as the first generation; what it was, and the slots that it counts in, with it.
+    ///
+    /// # Errors
+    /// When it does not fit, or the kernel does not take it; its configuration is left then.
+    fn load(
+        mut self,
+        pins: Pins,
+        options: ProgramOptions,
+    ) -> Result<(Self, Slots, Dataplane), (Arc<Config>, Failure)> {
+        let load = || {
+            let (mut slots, running, counters) = counted_so_far(&pins)?;
+            self.compilation
+                .assign(&mut slots, &running, |slot| counters[slot as usize])
+                .map_err(Failure::config)?;
+            let dataplane = Dataplane::load(pins, &self.compilation.compiled, options)?;
+            dataplane.keep_meaning(&slots.keep(self.compilation.outcomes.iter().chain(&running)));
+            Ok((slots, dataplane))
+        };
+        match load() {
+            Ok((slots, dataplane)) => Ok((self, slots, dataplane)),
+            Err(error) => Err((self.config, error)),
+        }
+    }
 }
 
 impl Engine {
-    /// Loads a candidate as the first generation and attaches it to every configured interface that exists.
+    /// Loads what there is to start with as the first generation, or the last good policy where the kernel does not take that,
+    /// and attaches it to every configured interface that exists. With it, what to step to then.
     ///
     /// # Errors
-    /// When the kernel refuses the programs, or an interface does; then nothing stays attached but what an earlier daemon
-    /// left.
+    /// When the kernel refuses the programs, or an interface does: see [`Live::attach_first`].
     pub(super) fn start(
-        mut candidate: Candidate,
-        policies: Policies,
+        opening: Opening,
         options: ProgramOptions,
-    ) -> Result<Self, Failure> {
+    ) -> Result<(Self, Option<Pending>), Failure> {
+        let Opening { candidate, policies, resume, given_up } = opening;
         let mut pins = Pins::open(&candidate.config.control.pins)?;
         pins.lock()?;
-        let (mut slots, running, counters) = counted_so_far(&pins)?;
-        candidate
-            .compilation
-            .assign(&mut slots, &running, |slot| counters[slot as usize])
-            .map_err(Failure::config)?;
-        let mut dataplane = Dataplane::load(pins, &candidate.compilation.compiled, options)?;
-        dataplane.keep_meaning(&slots.keep(candidate.compilation.outcomes.iter().chain(&running)));
+        let (candidate, slots, mut dataplane) = match candidate.load(pins, options) {
+            Ok(loaded) => loaded,
+            Err((config, error)) => {
+                let other = Opening::for_want(&policies, &config, &error);
+                let mut pins = Pins::open(&config.control.pins)?;
+                pins.lock()?;
+                match other.map(|other| other.load(pins, options)) {
+                    Some(Ok(loaded)) => loaded,
+                    _ => return Err(error),
+                }
+            }
+        };
         let (store, leases, damage) = restore(&candidate.config.control.state, &mut dataplane);
         let path = candidate.config.path.clone();
         let config = candidate.config;
@@ -205,39 +237,41 @@ impl Engine {
             held: Vec::new(),
             generation: 1,
             refused: false,
-            last_reload: candidate.fallback.as_ref().map_or_else(success, |one| failure(&one.reason)),
+            last_reload: match (&candidate.fallback, &given_up) {
+                (Some(Fallback { reason, .. }), _) | (None, Some(reason)) => failure(reason),
+                (None, None) => success(),
+            },
             last_success: time::now(),
-            reloads: match candidate.fallback {
-                None => Reloads { success: 1, failure: 0 },
-                Some(_) => Reloads { success: 0, failure: 1 },
+            reloads: match (&candidate.fallback, &given_up) {
+                (None, None) => Reloads { success: 1, failure: 0 },
+                _ => Reloads { success: 0, failure: 1 },
             },
             ended: false,
+            unserved: None,
             unfiltered: Vec::new(),
             kept: candidate.kept,
             accepted: false,
             fallback: candidate.fallback,
             waiting: None,
         };
-        if let Err(error) = live.attach_first() {
-            live.dataplane.detach_own();
-            return Err(error);
-        }
-        // Only now: a start that fails opens nothing.
-        match live.dataplane.clear() {
-            Ok(cleared) => cleared.iter().for_each(|left| tracing::warn!("{left}")),
-            Err(error) => tracing::error!(%error, "look for what earlier daemons left"),
-        }
+        let held = live.fallback.as_ref().map(|fallback| fallback.held.clone());
+        live.hold(held.into_iter().flatten());
+        // What nobody confirmed must not go on, whatever else is wrong.
+        live.attach_first(given_up.is_some())?;
+        live.clear();
         let modes = live.other_modes(live.dataplane.taken_over());
-        for warning in candidate.warnings.into_iter().chain(live.missing()).chain(modes) {
+        let told = candidate.warnings.into_iter().chain(candidate.locked_out.all());
+        for warning in told.chain(live.missing()).chain(modes) {
             tracing::warn!("{warning}");
         }
-        Ok(Self {
+        let engine = Self {
             path,
             live: Mutex::new(live),
             explaining: Mutex::new(()),
             store: Mutex::new(store),
             policies,
-        })
+        };
+        Ok((engine, resume))
     }
 
     /// Reads configuration and databases again, compiles them beside the running generation, and steps to the new one.

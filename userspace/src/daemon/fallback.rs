@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Failure,
     config::{Config, read_text},
-    policy::Originals,
+    policy::{Changed, Originals},
     state::fingerprint,
 };
 
@@ -22,6 +22,8 @@ pub(super) struct Fallback {
     pub(super) reason: String,
     /// The configured policy, where its text is valid and it follows files: databases and lists are what was wrong.
     wanted: Option<Wanted>,
+    /// Databases that differ too much from those that run, where they are why, and how.
+    pub(super) held: Vec<(Changed, String)>,
 }
 
 /// A policy that is tried again when its files change.
@@ -40,7 +42,18 @@ impl Fallback {
             let config = Config::parse(&text, path).ok().filter(|config| config.geoip.follow)?;
             Some(Wanted { text: text.into(), config: Arc::new(config) })
         });
-        Self { reason, wanted }
+        Self { reason, wanted, held: Vec::new() }
+    }
+
+    /// Of a start whose configured policy could be loaded, and has databases that are in doubt.
+    pub(super) fn held(
+        reason: String,
+        text: &Arc<str>,
+        config: Arc<Config>,
+        held: Vec<(Changed, String)>,
+    ) -> Self {
+        let wanted = config.geoip.follow.then(|| Wanted { text: Arc::clone(text), config });
+        Self { reason, wanted, held }
     }
 }
 

@@ -6,18 +6,18 @@ use std::{
 };
 
 use super::{
-    book::{Book, BookError, Instead, Kept, Pending, Shelf, Why, fingerprint_of},
+    book::{Book, BookError, Instead, Kept, Shelf, Why, fingerprint_of},
     engine::{Candidate, Engine, Live},
     fallback::Fallback,
     memory,
+    opening::counting,
 };
 use crate::{
     Failure,
-    config::{Config, Control, read_text},
+    config::Config,
     lint::Login,
     policy::Originals,
     state::{fingerprint, require_writable},
-    time,
 };
 
 /// What is kept of policies, in memory and on disk.
@@ -33,7 +33,7 @@ pub(super) struct Policies {
 }
 
 impl Policies {
-    fn new(shelf: Shelf, book: Book, gone: Option<String>) -> Self {
+    pub(super) fn new(shelf: Shelf, book: Book, gone: Option<String>) -> Self {
         Self { shelf, book: Mutex::new(book), keeping: Mutex::new(()), gone: Mutex::new(gone) }
     }
 
@@ -84,95 +84,6 @@ impl Policies {
     fn locked(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a daemon starts with.
-#[derive(Debug)]
-pub(super) struct Opening {
-    pub(super) candidate: Candidate,
-    pub(super) policies: Policies,
-    /// What to step to once that runs: it was applied before, and there is time left to confirm it.
-    pub(super) resume: Option<Pending>,
-}
-
-impl Opening {
-    /// Finds out what to start with: what is in the configured file at `path`, an absolute one, or what counts in its place;
-    /// where that cannot be loaded, the last good policy; and where somebody applied a policy that nobody confirmed, what ran
-    /// before that.
-    ///
-    /// # Errors
-    /// When there is no policy that can be loaded.
-    pub(super) fn new(path: &Path) -> Result<Self, Failure> {
-        // What cannot be read says nothing of places; what is in the usual ones counts only if it is of this file.
-        let known = Control::despite_errors(path);
-        let control = known.map_or_else(|_| Control::in_pieces(path), |(control, _)| control);
-        let shelf = Shelf::new(&control.state);
-        let mut book = shelf.read();
-        if let Some(other) = book.of_another(path) {
-            tracing::warn!(
-                "{} is of another configuration, {}: not used, and replaced",
-                shelf.path().display(),
-                other.display()
-            );
-            book = Book::default();
-        }
-        let (mut before, mut resume, mut gone) = (None, None, None);
-        if let Some(pending) = book.pending.clone() {
-            before = book.good.as_ref().and_then(|good| {
-                let again = good.load(&shelf, path, &[]);
-                again.map_err(|error| tracing::error!("load the policy that ran before: {error}")).ok()
-            });
-            match pending.left() {
-                Ok(_) => resume = Some(pending),
-                Err(over) => {
-                    tracing::error!(
-                        "{} was applied at {} and not confirmed {over}: back to the policy that ran before, with the databases \
-                         and lists that it had; `octroi reload` reads {} and all that it names again",
-                        pending.file.display(),
-                        time::text(pending.since),
-                        path.display()
-                    );
-                    gone = Some(format!("{} was not confirmed {over}", pending.file.display()));
-                    book.give_up(path);
-                    if let Err(error) = shelf.write(&book) {
-                        tracing::error!("{error}");
-                    }
-                }
-            }
-        }
-        let candidate = match before {
-            Some(candidate) => candidate,
-            None => match (counting(path, &book, &[]), &book.good) {
-                (Err(Failure::Config(reason)), Some(good)) if control.fallback => {
-                    good.load_for_want(Fallback::new(reason, path, &book), &shelf, path)?
-                }
-                (result, _) => result?,
-            },
-        };
-        Ok(Self { candidate, policies: Policies::new(shelf, book, gone), resume })
-    }
-}
-
-/// Loads what counts as the configuration at `path`: what is in the file, unless it was said that something else counts.
-fn counting(path: &Path, book: &Book, logins: &[Login]) -> Result<Candidate, Failure> {
-    let mut instead = None;
-    if let (Some(Instead { configured, why }), Some(good)) = (&book.instead, &book.good) {
-        let there = fingerprint_of(path);
-        if there == *configured {
-            instead = Some((good, why));
-        } else if there != Some(fingerprint(good.text.as_bytes())) {
-            tracing::warn!("{} is not what it was when it did not count: it counts again", path.display());
-        }
-    }
-    let text = match instead {
-        Some((good, _)) => good.text.clone(),
-        None => read_text(path)?,
-    };
-    let config = Config::parse(&text, path)?;
-    let originals = Originals::open(&config)?;
-    let mut candidate = Candidate::new(config, text.into(), originals, logins)?;
-    candidate.warnings.extend(instead.map(|(_, why)| why.describe(path)));
-    Ok(candidate)
 }
 
 impl Why {
@@ -236,26 +147,6 @@ impl Kept {
         let mut candidate = Candidate::new(config, self.text.as_str().into(), originals, logins)?;
         candidate.kept = Some(Arc::new(self.clone()));
         Ok(candidate)
-    }
-
-    /// Loads it in place of the configured policy.
-    fn load_for_want(&self, fallback: Fallback, shelf: &Shelf, path: &Path) -> Result<Candidate, Failure> {
-        let reason = &fallback.reason;
-        match self.load(shelf, path, &[]) {
-            Ok(mut candidate) => {
-                tracing::error!(
-                    "{reason}\nthe configured policy cannot be loaded, and the last good one, kept at {}, runs in its place: mend \
-                     what is wrong, then run `octroi reload` (which octroi does by itself where databases or lists come back; [control] fallback = false would have ended this start)",
-                    time::text(self.since)
-                );
-                candidate.fallback = Some(fallback);
-                Ok(candidate)
-            }
-            Err(error) => Err(Failure::Config(format!(
-                "{reason}\nand the last good policy, kept at {}, cannot be loaded either: {error}",
-                time::text(self.since)
-            ))),
-        }
     }
 }
 

@@ -2,35 +2,78 @@
 
 use super::{engine::Live, status::InterfaceStatus};
 use crate::{
-    Failure, config,
-    dataplane::{Filtered, Interface, Mode, interfaces},
+    Failure,
+    config::{self, OnStop},
+    dataplane::{Dataplane, Filtered, Interface, Mode, interfaces},
     lint::{Absent, absent},
 };
 
+/// At what moment interfaces are looked at.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    /// At a start: one that fails leaves what earlier daemons filter as it is.
+    First,
+    /// At any time.
+    Around,
+    /// After a step, which may let go of some.
+    AfterStep,
+}
+
 impl Live {
-    /// Attaches to interfaces that appeared, forgets those that vanished, and lets go of those that the configuration does not
-    /// name. The log says so.
+    /// Attaches to interfaces that appeared, and forgets those that vanished. The log says so.
     pub(super) fn look_at_interfaces(&mut self) -> Result<(), Failure> {
-        for told in self.follow_interfaces(false)? {
+        for told in self.look(Look::Around)? {
             tracing::warn!("{told}");
         }
         Ok(())
     }
 
-    /// The first look, by a daemon that has just loaded its policy: all that exist, or none.
+    /// The first look, by a daemon that has just loaded its policy.
     ///
     /// # Errors
-    /// Why one is not filtered; what an earlier daemon filters goes on by its policy then.
-    pub(super) fn attach_first(&mut self) -> Result<(), Failure> {
-        self.follow_interfaces(true)?;
-        match self.unfiltered.first() {
-            None => Ok(()),
-            Some((_, reason)) => Err(Failure::Other(anyhow::anyhow!(reason.clone()))),
+    /// Why one of the interfaces that exist is not filtered. The others are, and stay so: those that an earlier daemon filters by
+    /// its policy, unless they `must_step`, and those that nobody filtered by this one, unless stopping is to open the gate.
+    pub(super) fn attach_first(&mut self, must_step: bool) -> Result<(), Failure> {
+        self.look(if must_step { Look::Around } else { Look::First })?;
+        let Some((_, reason)) = self.unfiltered.first() else { return Ok(()) };
+        let reason = reason.clone();
+        if self.config.control.on_stop == OnStop::Detach {
+            self.dataplane.detach_own();
+            return Err(anyhow::anyhow!(reason).into());
+        }
+        let closed: Vec<&str> = self.dataplane.filtered().values().map(|one| one.name.as_str()).collect();
+        let closed = match closed.as_slice() {
+            [] => String::new(),
+            closed => format!(
+                "; what could be closed is, and stays so until `octroi detach`: {}",
+                closed.join(", ")
+            ),
+        };
+        self.dataplane.leave();
+        Err(anyhow::anyhow!("{reason}{closed}").into())
+    }
+
+    /// Lets go of what earlier daemons left on interfaces that the configuration does not name, unless it names some that are not
+    /// there: one of those may be meant.
+    pub(super) fn clear(&mut self) {
+        let missing = self.awaited();
+        match self.dataplane.clear(missing.is_empty()) {
+            Ok(told) => {
+                for told in told {
+                    let meant = if missing.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" ({}, which it names, is not there)", missing.join(", "))
+                    };
+                    tracing::warn!("{told}{meant}");
+                }
+            }
+            Err(error) => tracing::error!(%error, "look for what earlier daemons left"),
         }
     }
 
-    /// The same; what to tell of those that it let go. Where it must be `all`, the first that fails ends it.
-    fn follow_interfaces(&mut self, all: bool) -> Result<Vec<String>, Failure> {
+    /// Follows interfaces; what to tell of those that it let go.
+    fn look(&mut self, how: Look) -> Result<Vec<String>, Failure> {
         if self.ended {
             return Ok(Vec::new());
         }
@@ -40,11 +83,14 @@ impl Live {
         let present =
             interfaces::list().map_err(|error| anyhow::anyhow!("list network interfaces: {error}"))?;
         let mut wanted: Vec<&Interface> = present.iter().filter(|one| self.config.wants(&one.name)).collect();
-        if all {
+        if matches!(how, Look::First) {
             wanted.sort_by_key(|one| self.dataplane.order(one));
         }
         let filtered = self.dataplane.filtered().iter();
-        let surplus = filtered.filter(|&(index, _)| !wanted.iter().any(|one| one.index == *index));
+        let surplus = filtered.filter(|&(index, _)| {
+            // One that was renamed goes on until somebody says what is to be.
+            matches!(how, Look::AfterStep) && !wanted.iter().any(|one| one.index == *index)
+        });
         let mut told = Vec::new();
         for (index, name) in surplus.map(|(&index, one)| (index, one.name.clone())).collect::<Vec<_>>() {
             told.push(format!(
@@ -57,6 +103,13 @@ impl Live {
             if self.dataplane.filtered().contains_key(&interface.index) {
                 continue;
             }
+            if matches!(how, Look::First)
+                && !self.unfiltered.is_empty()
+                && self.dataplane.order(interface) == Dataplane::LAST
+            {
+                // The start fails: what an earlier daemon filters goes on by the policy that it has.
+                continue;
+            }
             match self.dataplane.attach(interface, self.config.mode) {
                 Ok(mode) => tracing::info!(interface = interface.name, %mode, "attached"),
                 Err(error) => {
@@ -65,9 +118,6 @@ impl Live {
                         tracing::error!(interface = interface.name, %error, "not filtered");
                     }
                     self.unfiltered.push(entry);
-                    if all {
-                        break;
-                    }
                 }
             }
         }
@@ -76,7 +126,7 @@ impl Live {
 
     /// Follows interfaces after a step, which is done: whatever goes wrong does not undo it, and is told.
     pub(super) fn settle(&mut self) -> Vec<String> {
-        let followed = self.follow_interfaces(false).unwrap_or_else(|error| vec![error.to_string()]);
+        let followed = self.look(Look::AfterStep).unwrap_or_else(|error| vec![error.to_string()]);
         let unfiltered = self.unfiltered.iter().map(|(_, reason)| reason.clone());
         // In force where interfaces were attached to; where it says the same still, all was said then.
         let asked = self.in_force.mode != self.config.mode;

@@ -18,6 +18,7 @@ pub mod leases;
 mod live;
 mod logins;
 pub mod memory;
+mod opening;
 mod peer;
 pub mod rollback;
 mod service;
@@ -39,7 +40,7 @@ pub use self::events::Event;
 use self::{
     engine::Engine,
     events::{LOOK_AGAIN, Loop, keep},
-    good::Opening,
+    opening::Opening,
 };
 use crate::{
     Failure,
@@ -70,24 +71,22 @@ pub fn run(path: &Path, options: ProgramOptions) -> Result<(), Failure> {
 }
 
 async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> Result<(), Failure> {
-    let Opening { candidate, policies, resume } = opening;
-    // Whatever may be taken already is taken before anything is attached.
-    let socket = control::Listener::bind(&candidate.config().control).await?;
-    let metrics = match candidate.config().metrics {
-        Some(address) => Some(metrics::server::bind(address).await?),
-        None => None,
-    };
+    let config = opening.candidate.config();
+    let metrics = config.metrics;
+    // Another daemon's place is found out before anything is attached.
+    let socket = control::Listener::bind(&config.control).await?;
     let (events, queue) = mpsc::channel(64);
     listen(&events)?;
-    let engine = Arc::new(Engine::start(candidate, policies, options)?);
+    let (engine, resume) = Engine::start(opening, options)?;
+    let engine = Arc::new(engine);
     if let Some(pending) = resume {
         engine.resume(pending);
     }
     memory::give_back();
 
     let control = tokio::spawn(control::serve(socket, Arc::clone(&engine), events.clone()));
-    if let Some(listener) = metrics {
-        tokio::spawn(metrics::server::serve(listener, Arc::clone(&engine)));
+    if let Some(address) = metrics {
+        tokio::spawn(metrics::server::run(address, Arc::clone(&engine)));
     }
     let follow = tokio::spawn(follow::follow(Arc::clone(&engine), events.clone()));
     service::ready(&engine.summary());

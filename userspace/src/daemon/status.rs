@@ -51,6 +51,9 @@ pub struct Status {
     /// Of when the copies are that run in the place of databases and lists, RFC 3339.
     #[serde(default)]
     pub copies: Option<String>,
+    /// Why metrics are not served.
+    #[serde(default)]
+    pub unserved: Option<String>,
 }
 
 /// A policy that goes unless somebody confirms it.

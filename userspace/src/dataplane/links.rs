@@ -252,13 +252,16 @@ impl Dataplane {
         self.current.probe(frame)
     }
 
+    /// Of interfaces that an earlier daemon filters: see [`Dataplane::order`].
+    pub const LAST: u8 = 2;
+
     /// In which order interfaces are attached to where one that fails ends it all: first those that somebody else has, whose
     /// refusal changes nothing; last those that an earlier daemon filters, since nobody can step them back.
     #[must_use]
     pub fn order(&self, interface: &Interface) -> u8 {
         let slot = Slot { pins: &self.pins, index: interface.index, name: &interface.name };
         match interface.xdp {
-            Some(attached) if slot.is_left(attached) => 2,
+            Some(attached) if slot.is_left(attached) => Self::LAST,
             Some(_) => 0,
             None => 1,
         }
@@ -357,12 +360,12 @@ impl Dataplane {
         Ok(lost)
     }
 
-    /// Removes what earlier daemons left in this network namespace on interfaces that are not filtered now, and what they
-    /// had begun to load. What to tell of each.
+    /// Removes what earlier daemons left in this network namespace on interfaces that are not filtered now (on those that exist,
+    /// only to `let_go`), and what they had begun to load. What to tell of each.
     ///
     /// # Errors
     /// When the directory of pins cannot be read.
-    pub fn clear(&mut self) -> Result<Vec<String>, DataplaneError> {
+    pub fn clear(&mut self, let_go: bool) -> Result<Vec<String>, DataplaneError> {
         let present = interfaces::list().map_err(DataplaneError::Interfaces)?;
         let mut cleared = Vec::new();
         for index in self.pins.left(super::attach::pin_index)? {
@@ -371,10 +374,15 @@ impl Dataplane {
             if self.filtered.contains_key(&index) || self.refused.contains(&index) {
                 continue;
             }
-            if let Some(interface) = present.iter().find(ours) {
+            if let Some(Interface { name, .. }) = present.iter().find(ours) {
+                if !let_go {
+                    cleared.push(format!(
+                        "{name}: what an earlier daemon left there goes on, though the configuration does not name it"
+                    ));
+                    continue;
+                }
                 cleared.push(format!(
-                    "{}: detached what an earlier daemon left there, since the configuration does not name it",
-                    interface.name
+                    "{name}: detached what an earlier daemon left there, since the configuration does not name it"
                 ));
             }
             self.detach(index);

@@ -20,17 +20,40 @@ pub trait Source: Send + Sync + 'static {
     fn metrics(&self) -> Result<String, String>;
     /// Whether every configured interface that exists is filtered; else which are not.
     fn health(&self) -> Result<(), String>;
+    /// Says why the metrics are not served, or that they are.
+    fn unserved(&self, why: Option<String>);
 }
 
-/// Binds the address.
-///
-/// # Errors
-/// Names the address, and what to change.
-pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
-        anyhow::anyhow!("serve metrics on {address}: {error}; set [metrics] listen to a free one")
-    })
+/// Serves at the address for as long as it is polled, from when on it can be had: a gate does not wait for whoever watches it, nor
+/// for an address that comes with the network. The log, and the source, are told why that is not now.
+pub async fn run<S: Source>(address: SocketAddr, source: Arc<S>) {
+    let mut told = None;
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => break listener,
+            Err(error) => {
+                let why = format!(
+                    "serve metrics on {address}: {error}; tried again every {} s; [metrics] listen names another address",
+                    AGAIN.as_secs()
+                );
+                if told.as_ref() != Some(&why) {
+                    tracing::error!("{why}");
+                    source.unserved(Some(why.clone()));
+                    told = Some(why);
+                }
+                sleep(AGAIN).await;
+            }
+        }
+    };
+    if told.is_some() {
+        tracing::info!("metrics are served on {address}");
+        source.unserved(None);
+    }
+    serve(listener, source).await;
 }
+
+/// How soon an address is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Connections at once; beyond, whoever connects waits until one ends.
 const CONNECTIONS: usize = 64;

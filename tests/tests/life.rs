@@ -354,6 +354,18 @@ fn damaged_and_wrong_databases_end_with_78_and_leave_a_running_gate_alone() {
 }
 
 #[test]
+fn without_a_daemon_status_says_what_is_filtered() {
+    let lab = Lab::new();
+    let mut gate = Gate::start(&lab, BLOCK_CN);
+    gate.kill();
+    let goes_on =
+        ["is `octroi run` running", "the gate goes on without a daemon, by what is pinned in ", ", on gate0"];
+    refused(&gate.octroi(["status"]), 1, &goes_on);
+    gate.octroi(["detach"]).success();
+    refused(&gate.octroi(["status"]), 1, &["nothing is filtered here by what is pinned in "]);
+}
+
+#[test]
 fn a_wrong_usage_ends_with_2() {
     let lab = Lab::new();
     let gate = Gate::prepare(&lab, Setup::new(""));

@@ -12,7 +12,7 @@ const README: &str = include_str!("../../README.md");
 const METRICS: &str = include_str!("../src/metrics/mod.rs");
 
 /// What dashboards and alerts rely on, whatever the code says.
-const PROMISED: [&str; 22] = [
+const PROMISED: [&str; 23] = [
     "octroi_packets_total",
     "octroi_bytes_total",
     "octroi_rule_packets_total",
@@ -20,6 +20,7 @@ const PROMISED: [&str; 22] = [
     "octroi_lease_packets_total",
     "octroi_other_packets_total",
     "octroi_interface_info",
+    "octroi_interfaces_awaited",
     "octroi_geoip_build_timestamp_seconds",
     "octroi_geoip_networks",
     "octroi_geoip_held",

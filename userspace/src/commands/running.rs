@@ -21,7 +21,7 @@ use crate::{
     dataplane::{
         Removed,
         bpffs::{USUAL, is_bpffs},
-        links_in_kernel, remove_pins,
+        filtered_by_pins, links_in_kernel, remove_pins,
     },
     lint,
     text::some,
@@ -32,13 +32,30 @@ use crate::{
 /// # Errors
 /// When no daemon answers.
 pub fn status(args: &ReadArgs) -> Result<(), Failure> {
-    match request(&args.config, Request::Status)? {
+    let places = places(&args.config)?;
+    let reply = ask_at(&places, Request::Status)?.map_err(|error| match error {
+        AskError::Absent { .. } => anyhow::anyhow!("{error}\noctroi: {}", without_a_daemon(&places.pins)),
+        error @ AskError::Silent { .. } => error.into(),
+    })?;
+    match reply {
         Reply::Status(status) if args.json => Ok(print_json(&status)?),
         Reply::Status(status) => {
             print(&text(&status));
             Ok(())
         }
         other => Err(unexpected(other)),
+    }
+}
+
+/// What goes on where no daemon answers, as far as its pins tell.
+fn without_a_daemon(pins: &Path) -> String {
+    match filtered_by_pins(pins).as_slice() {
+        [] => format!("nothing is filtered here by what is pinned in {}", pins.display()),
+        filtered => format!(
+            "the gate goes on without a daemon, by what is pinned in {}, on {}",
+            pins.display(),
+            filtered.join(", ")
+        ),
     }
 }
 

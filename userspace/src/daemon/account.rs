@@ -66,7 +66,7 @@ impl Live {
     pub(super) fn summary(&self) -> String {
         let on: Vec<String> =
             self.dataplane.filtered().values().map(|one| format!("{} ({})", one.name, one.mode)).collect();
-        let on = if on.is_empty() { "no interface yet".into() } else { on.join(", ") };
+        let on = if on.is_empty() { "no interface".into() } else { on.join(", ") };
         let more = self.about_policy();
         format!("generation {} on {on}, {} rules{more}", self.generation, self.config.rules.len())
     }

@@ -394,8 +394,8 @@ pub enum AskError {
     },
     /// One is there, and does not answer.
     #[error(
-        "the daemon at {} (process {}) took the question and gave no answer in {} s; look at its log, or end it: kill -9 {}, \
-         after which its programs go on filtering",
+        "the daemon at {} (process {}) took the question and gave no answer in {} s; it may still do what it was asked; look at its \
+         log, or end it: kill -9 {}, after which its programs go on filtering",
         path.display(), spell(*.pid), patience.as_secs(), spell(*.pid)
     )]
     Silent {
@@ -411,7 +411,10 @@ pub enum AskError {
 fn advice(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EACCES) => "run this as root, or as the user that octroi runs as",
-        _ => "is `octroi run` running with this configuration?",
+        _ => {
+            "is `octroi run` running with this configuration? (Where its [control] socket has just been changed, the daemon answers \
+             at the former one until it is restarted.)"
+        }
     }
 }
 

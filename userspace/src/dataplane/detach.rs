@@ -15,8 +15,9 @@ use aya::programs::{loaded_links, loaded_programs};
 use octroi_abi::name;
 
 use super::{
-    attach::{is_link, netns},
+    attach::{is_link, netns, pin_index},
     bpffs::{BpffsError, SCRATCH, SCRATCH_APART, is_bpffs, is_version},
+    interfaces,
     kept::is_kept,
 };
 
@@ -71,6 +72,19 @@ pub fn remove_pins(base: &Path, all: bool) -> Result<Option<Removed>, BpffsError
     }
     let _ = fs::remove_dir(base);
     Ok(Some(removed))
+}
+
+/// The interfaces of this network namespace that are filtered by what is pinned below `base`, daemon or not; none where nobody may
+/// look.
+#[must_use]
+pub fn filtered_by_pins(base: &Path) -> Vec<String> {
+    let Ok(Some(outer)) = Directory::open(base, base.to_owned()) else { return Vec::new() };
+    let versions = outer.names().unwrap_or_default().into_iter().filter(|name| is_version(Path::new(name)));
+    let pins = versions.filter_map(|version| outer.child(&version).ok()??.names().ok()).flatten();
+    let indices: BTreeSet<u32> = pins.filter_map(|pin| pin_index(&pin)).collect();
+    let present = interfaces::list().unwrap_or_default().into_iter();
+    let filtered = present.filter(|one| one.xdp.is_some() && indices.contains(&one.index));
+    filtered.map(|one| one.name).collect()
 }
 
 /// Removes what loads beside the pins left whose process was killed: directories that nobody has locked. What another user

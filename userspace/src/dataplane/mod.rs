@@ -22,7 +22,7 @@ mod shared;
 pub mod sys;
 
 pub use counters::Counters;
-pub use detach::{Removed, links_in_kernel, remove_pins};
+pub use detach::{Removed, filtered_by_pins, links_in_kernel, remove_pins};
 pub use error::DataplaneError;
 pub use interfaces::{Attached, Interface, Mode};
 pub use links::{Beside, Dataplane, Filtered};

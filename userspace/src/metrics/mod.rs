@@ -121,6 +121,11 @@ fn families(status: &Status, totals: &Totals, other: &[(&'static str, Counter)])
                 .map(|one| (vec![("interface", &*one.name), ("mode", &*one.mode)], 1.0)),
         ),
         gauge(
+            "octroi_interfaces_awaited",
+            "Names and globs of interfaces in the configuration that no interface here has.",
+            [(vec![], status.awaited.len() as f64)],
+        ),
+        gauge(
             "octroi_table_bytes",
             "Size of the live lookup table in bytes.",
             [("ipv4", tables.ipv4.bytes), ("ipv6", tables.ipv6.bytes)]

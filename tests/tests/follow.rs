@@ -99,6 +99,44 @@ fn a_database_that_is_written_in_place_takes_hold_once_it_is_whole() {
 }
 
 #[test]
+fn a_list_that_somebody_has_open_is_never_taken_and_that_is_reported_and_closed_it_is_taken() {
+    let lab = Lab::new();
+    let mut gate = Gate::prepare(&lab, Setup::new(""));
+    let list = gate.directory().join("blocked.txt");
+    let line = |number: u32| format!("1.{}.{}.0/24\n", number / 256, number % 256);
+    let text: String = (1..=400).map(line).collect();
+    fs::write(&list, &text).expect("a directory of ours");
+    gate.write("[[rule]]\nname = \"listed\"\nsource = { list = [\"blocked.txt\"] }\naction = \"drop\"\n");
+    gate.start_again();
+    // Of its last network, and of none.
+    let (last, new) = ("1.1.144.1", "9.9.9.9");
+    assert!(!lets_in(&lab, lab.pair(), last) && lets_in(&lab, lab.pair(), new));
+    // As valid as the whole.
+    let (begin, end) = text.split_at(text.find(&line(300)).expect("a line"));
+    let mut file = fs::File::create(&list).expect("a file of ours");
+    std::io::Write::write_all(&mut file, begin.as_bytes()).expect("a file of ours");
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(58) {
+        thread::sleep(Duration::from_secs(2));
+        assert_eq!(generation(&gate), 1, "after {:?}\n{}", begun.elapsed(), gate.log());
+        assert!(!lets_in(&lab, lab.pair(), last), "after {:?}", begun.elapsed());
+    }
+    wait_for(&gate, "reported", || gate.status()["last_reload"]["result"] == "failure");
+    let error = gate.status()["last_reload"]["error"].as_str().expect("a text").to_owned();
+    assert!(error.contains("blocked.txt: still being written since 20"), "{error}");
+    assert!(error.contains("replace it by renaming a whole file over it"), "{error}");
+    settle();
+    assert_eq!((generation(&gate), gate.log().matches("still being written").count()), (1, 1));
+    for more in [end, "9.9.9.9\n"] {
+        std::io::Write::write_all(&mut file, more.as_bytes()).expect("a file of ours");
+    }
+    drop(file);
+    wait_for_generation(&gate, 2);
+    assert!(!lets_in(&lab, lab.pair(), last) && !lets_in(&lab, lab.pair(), new));
+    assert_eq!(gate.status()["last_reload"]["result"], "success");
+}
+
+#[test]
 fn content_that_is_the_same_makes_no_generation() {
     let lab = Lab::new();
     let (gate, path) = gate(&lab, FIRST, BLOCK_CN);

@@ -1,15 +1,15 @@
 //! Databases and lists that change under a running gate: taken, held, or left alone.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     admission::Admission,
     engine::{Candidate, Engine, Live, success},
+    follow::Found,
     memory,
 };
 use crate::{
     Failure,
-    geoip::Identity,
     policy::{Changed, Originals},
 };
 
@@ -24,11 +24,14 @@ pub enum Followed {
     Held,
     /// They would keep out somebody who is logged in.
     LocksOut,
+    /// They have changed since they had settled.
+    Moved,
 }
 
 /// What came of trying them, before it is booked.
 pub(super) enum Tried {
     Same,
+    Moved,
     /// What to tell.
     Taken(Vec<String>),
     /// Which, and whom.
@@ -41,28 +44,30 @@ pub(super) struct Files {
     /// The generation that they were read for.
     pub(super) generation: u64,
     /// Which they were then.
-    pub(super) read: BTreeMap<PathBuf, Option<Identity>>,
+    pub(super) read: Found,
+    /// Whether they are left alone for now.
+    pub(super) wait: bool,
 }
 
 impl Engine {
-    /// The files that the live generation was read from, or those that it runs for want of; none where `[geoip] follow` is off, nor while it waits for its
-    /// confirmation: then nothing else changes the policy.
+    /// The files that the live generation was read from, or those that it runs for want of; none where `[geoip] follow` is off.
+    /// While it waits for its confirmation nothing else changes the policy, so they wait, too.
     pub(super) fn files(&self) -> Files {
         let live = self.live();
         if let Some(wanted) = live.wanted_files() {
             return wanted;
         }
-        let followed = live.config.geoip.follow && live.waiting.is_none();
-        let read = if followed { live.originals.followed() } else { BTreeMap::new() };
-        Files { generation: live.generation, read }
+        let read = if live.config.geoip.follow { live.originals.followed() } else { Found::new() };
+        Files { generation: live.generation, read, wait: live.waiting.is_some() }
     }
 
-    /// Reads the files of the live configuration again, and steps to a new generation where they differ.
+    /// Reads the files of the live configuration again, and steps to a new generation where they differ. Where they are not those
+    /// that are `expected`, somebody has begun to write.
     ///
     /// # Errors
     /// When one cannot be read, or has become invalid; nothing is booked then, since it may be about to change again.
-    pub(super) fn follow_files(&self) -> Result<Followed, Failure> {
-        if let Some(tried) = self.try_wanted() {
+    pub(super) fn follow_files(&self, expected: Option<&Found>) -> Result<Followed, Failure> {
+        if let Some(tried) = self.try_wanted(expected) {
             return tried;
         }
         let (config, text, running) = {
@@ -75,6 +80,9 @@ impl Engine {
         let try_them = || {
             let originals = Originals::open(&config)?;
             let changed = originals.changed(&running)?;
+            if expected.is_some_and(|expected| *expected != originals.followed()) {
+                return Ok(Tried::Moved);
+            }
             if changed.is_empty() {
                 return Ok(Tried::Same);
             }
@@ -92,6 +100,7 @@ impl Engine {
                 live.as_before();
                 Ok(Followed::Same)
             }
+            Ok(Tried::Moved) => Ok(Followed::Moved),
             Ok(Tried::Taken(warnings)) => {
                 live.succeeded(&warnings);
                 Ok(Followed::Taken)

@@ -1,6 +1,12 @@
 //! Everything that can happen to a running daemon, and the loop that does what it takes.
 
-use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -15,7 +21,7 @@ use super::{
     engine::Engine,
     service::{self, Heart},
 };
-use crate::{Failure, lint::Login};
+use crate::{Failure, geoip::Identity, lint::Login};
 
 /// Everything that can happen to a running daemon.
 #[derive(Debug)]
@@ -32,7 +38,12 @@ pub enum Event {
     /// `octroi apply`, `confirm` or `rollback`, which waits for the answer.
     Change(Change, oneshot::Sender<Reply>),
     /// Files of databases or lists have changed, and settled.
-    Files(oneshot::Sender<Result<Followed, Failure>>),
+    Files {
+        /// Which they were when they had settled.
+        expected: Option<BTreeMap<PathBuf, Option<Identity>>>,
+        /// Who waits.
+        answer: oneshot::Sender<Result<Followed, Failure>>,
+    },
     /// An interface appeared, vanished or changed, or it is time to look again.
     Interfaces,
     /// Somebody set the clock.
@@ -127,8 +138,8 @@ impl Loop {
                 let failed = |error: Failure| Reply::Failed { error: error.to_string(), invalid: false };
                 let _ = answer.send(reply.unwrap_or_else(failed));
             }
-            Event::Files(answer) => {
-                let followed = self.work(Engine::follow_files).await;
+            Event::Files { expected, answer } => {
+                let followed = self.work(move |engine| engine.follow_files(expected.as_ref())).await;
                 if matches!(followed, Ok(Followed::Taken)) {
                     keep(&self.engine);
                 }

@@ -7,6 +7,7 @@ use super::{
     book::{Book, fingerprint_of},
     databases::{Files, Followed, Tried},
     engine::{Candidate, Engine, Live},
+    follow::Found,
     memory,
 };
 use crate::{
@@ -71,14 +72,14 @@ impl Live {
     /// The files of the configured policy, where they are why it does not run.
     pub(super) fn wanted_files(&self) -> Option<Files> {
         let wanted = self.fallback.as_ref()?.wanted.as_ref().filter(|_| self.waiting.is_none())?;
-        Some(Files { generation: self.generation, read: wanted.files() })
+        Some(Files { generation: self.generation, read: wanted.files(), wait: false })
     }
 }
 
 impl Engine {
     /// Tries the configured policy once more, as a reload would, but only if it lets in whoever is logged in; `None` where files
     /// are not why another one runs.
-    pub(super) fn try_wanted(&self) -> Option<Result<Followed, Failure>> {
+    pub(super) fn try_wanted(&self, expected: Option<&Found>) -> Option<Result<Followed, Failure>> {
         let wanted = {
             let live = self.live();
             live.fallback.as_ref()?.wanted.clone().filter(|_| live.waiting.is_none())?
@@ -89,8 +90,11 @@ impl Engine {
         }
         let try_it = || {
             let Wanted { text, config } = wanted;
-            let originals = Originals::open(&config)?;
-            let candidate = Candidate::new(config, text, originals, &self.logins(None))?;
+            let originals = Arc::new(Originals::open(&config)?);
+            let candidate = Candidate::new(config, text, Arc::clone(&originals), &self.logins(None))?;
+            if expected.is_some_and(|expected| *expected != originals.followed()) {
+                return Ok(Tried::Moved);
+            }
             if let Some(reason) = candidate.locks_out() {
                 // Nothing is held of what runs, which is copies.
                 return Ok(Tried::LocksOut(Vec::new(), reason));
@@ -102,6 +106,7 @@ impl Engine {
         let mut live = self.live();
         Some(match result {
             Ok(Tried::Same) => Ok(Followed::Same),
+            Ok(Tried::Moved) => Ok(Followed::Moved),
             Ok(Tried::LocksOut(files, reason)) => {
                 live.leave_until_nobody_is_locked_out(files, &reason);
                 Ok(Followed::LocksOut)

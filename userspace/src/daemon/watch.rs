@@ -15,7 +15,8 @@ use tokio::io::{Interest, unix::AsyncFd};
 #[derive(Debug)]
 pub(super) struct Watch {
     inotify: Option<AsyncFd<Inotify>>,
-    names: HashMap<WatchDescriptor, HashSet<OsString>>,
+    /// Each directory, and what is watched in it.
+    names: HashMap<WatchDescriptor, (PathBuf, HashSet<OsString>)>,
     /// What was written into, and not closed since.
     open: HashSet<(WatchDescriptor, OsString)>,
 }
@@ -46,12 +47,14 @@ impl Watch {
             | WatchMask::ATTRIB
             | WatchMask::MODIFY
             | WatchMask::CLOSE_WRITE
+            // Whoever goes on writing into a file that was replaced does not write into the one that is there now.
+            | WatchMask::EXCL_UNLINK
             | WatchMask::ONLYDIR;
-        let mut names: HashMap<WatchDescriptor, HashSet<OsString>> = HashMap::new();
+        let mut names: HashMap<WatchDescriptor, (PathBuf, HashSet<OsString>)> = HashMap::new();
         for (directory, name) in paths.flat_map(|path| places(&path)) {
             // A directory that is watched already has the same descriptor again.
             if let Ok(watch) = watches.add(&directory, mask) {
-                names.entry(watch).or_default().insert(name);
+                names.entry(watch).or_insert_with(|| (directory, HashSet::new())).1.insert(name);
             }
         }
         for (watch, _) in std::mem::replace(&mut self.names, names) {
@@ -61,7 +64,7 @@ impl Watch {
             }
         }
         let names = &self.names;
-        self.open.retain(|(watch, name)| names.get(watch).is_some_and(|names| names.contains(name)));
+        self.open.retain(|(watch, name)| names.get(watch).is_some_and(|(_, names)| names.contains(name)));
     }
 
     /// Waits until something happens to one of the names.
@@ -87,11 +90,14 @@ impl Watch {
             };
             let mut ours = false;
             for event in events {
-                // After an overflow, whatever it was may have been ours.
-                ours |= event.mask.contains(EventMask::Q_OVERFLOW);
+                if event.mask.contains(EventMask::Q_OVERFLOW) {
+                    // Whatever it was may have been ours, and that somebody closed it.
+                    ours = true;
+                    self.open.clear();
+                }
                 let Some(name) = event
                     .name
-                    .filter(|&name| self.names.get(&event.wd).is_some_and(|names| names.contains(name)))
+                    .filter(|&name| self.names.get(&event.wd).is_some_and(|(_, names)| names.contains(name)))
                 else {
                     continue;
                 };
@@ -111,9 +117,12 @@ impl Watch {
         }
     }
 
-    /// Whether somebody is still writing into a file, as far as is known.
-    pub(super) fn is_written(&self) -> bool {
-        !self.open.is_empty()
+    /// Files that somebody is still writing into, as far as is known: he paused, or is busy.
+    pub(super) fn written(&self) -> Vec<PathBuf> {
+        let path = |(watch, name): &(WatchDescriptor, OsString)| Some(self.names.get(watch)?.0.join(name));
+        let mut paths: Vec<PathBuf> = self.open.iter().filter_map(path).collect();
+        paths.sort_unstable();
+        paths
     }
 }
 
@@ -210,15 +219,25 @@ mod tests {
         assert!(timeout(short, watch.changed()).await.is_err(), "that was about another file");
         fs::rename(path.join("other.mmdb"), path.join("country.mmdb")).expect("a directory of ours");
         timeout(Duration::from_secs(5), watch.changed()).await.expect("told");
-        assert!(!watch.is_written());
+        assert_eq!(watch.written(), [PathBuf::new(); 0]);
 
         let mut file = fs::OpenOptions::new().append(true).open(path.join("country.mmdb")).expect("ours");
         io::Write::write_all(&mut file, b"y").expect("a file of ours");
         timeout(Duration::from_secs(5), watch.changed()).await.expect("told");
-        assert!(watch.is_written(), "it is open");
+        assert_eq!(watch.written(), [path.join("country.mmdb")], "it is open");
+        watch.aim([path.join("country.mmdb"), path.join("asn.mmdb")].into_iter());
+        assert_eq!(watch.written(), [path.join("country.mmdb")], "it still is");
         drop(file);
         timeout(Duration::from_secs(5), watch.changed()).await.expect("told");
-        assert!(!watch.is_written());
+        assert_eq!(watch.written(), [PathBuf::new(); 0]);
+
+        // Somebody goes on writing into what was replaced.
+        let mut file = fs::OpenOptions::new().append(true).open(path.join("country.mmdb")).expect("ours");
+        fs::write(path.join("next.mmdb"), "x").expect("a directory of ours");
+        fs::rename(path.join("next.mmdb"), path.join("country.mmdb")).expect("a directory of ours");
+        timeout(Duration::from_secs(5), watch.changed()).await.expect("told");
+        io::Write::write_all(&mut file, b"y").expect("a file of ours");
+        assert!(timeout(short, watch.changed()).await.is_err(), "that was about another file");
 
         watch.aim(std::iter::empty());
         fs::remove_file(path.join("country.mmdb")).expect("a file of ours");

@@ -224,6 +224,66 @@ fn a_list_is_followed_too_and_a_line_that_is_none_leaves_the_gate_as_it_is() {
 }
 
 #[test]
+fn a_list_that_loses_more_than_half_is_held_until_somebody_reloads_or_it_changes() {
+    let lab = Lab::new();
+    let mut gate = Gate::prepare(&lab, Setup::new(""));
+    let (list, other) = (gate.directory().join("blocked.txt"), gate.directory().join("few.txt"));
+    replace(&list, "1.0.1.0/24\n1.0.2.0/24\n1.0.3.0/24\n");
+    replace(&other, "9.9.9.8\n9.9.9.9\n");
+    let rule = "[[rule]]\nname = \"listed\"\nsource = { list = [\"blocked.txt\", \"few.txt\"] }\naction = \"drop\"\n";
+    gate.write(rule);
+    gate.start_again();
+    let held = || gate.status()["held"].clone();
+    let none = serde_json::json!([]);
+
+    replace(&list, "1.0.1.0/24\n");
+    wait_for(&gate, "held", || held() != none);
+    let one = held()[0].clone();
+    assert_eq!((&one["database"], &one["path"]), (&"list".into(), &list.display().to_string().into()));
+    assert_eq!(one["reason"], "it goes from 768 to 256 IPv4 addresses (-66.6 %, limit 50 %)");
+    assert_eq!(generation(&gate), 1);
+    assert!(!lets_in(&lab, lab.pair(), "1.0.3.1"));
+    assert_eq!(gate.metrics().sum("octroi_geoip_held", &[("database", "list")]), 1.0);
+    assert!(gate.octroi(["status"]).success().contains("HELD"));
+    settle();
+    assert!(gate.log().contains("; `octroi reload` takes it"), "{}", gate.log());
+    assert_eq!(gate.log().matches("hold the list").count(), 1, "{}", gate.log());
+
+    // It comes back: nobody needs to say anything.
+    replace(&list, "1.0.1.0/24\n1.0.2.0/24\n1.0.4.0/24\n");
+    wait_for_generation(&gate, 2);
+    assert!(lets_in(&lab, lab.pair(), "1.0.3.1") && !lets_in(&lab, lab.pair(), "1.0.4.1"));
+    assert_eq!(held(), none);
+    // A third of it is what lists lose; and a ban that ends, half of a short one.
+    replace(&list, "1.0.1.0/24\n1.0.2.0/24\n");
+    wait_for_generation(&gate, 3);
+    replace(&other, "9.9.9.9\n");
+    wait_for_generation(&gate, 4);
+
+    // Of both, one after the other, nothing is left.
+    fs::write(&other, "").expect("a file of ours");
+    wait_for(&gate, "held", || held() != none);
+    assert_eq!(held()[0]["reason"], "it goes from 1 to 0 IPv4 addresses (-100.0 %, limit 50 %)");
+    fs::write(&list, "# nothing\n").expect("a file of ours");
+    wait_for(&gate, "both held", || held().as_array().is_some_and(|held| held.len() == 2));
+    assert!(!lets_in(&lab, lab.pair(), "1.0.1.1") && !lets_in(&lab, lab.pair(), "9.9.9.9"));
+    // Whoever reloads says so.
+    gate.reload().success();
+    assert_eq!((generation(&gate), held()), (5, none));
+    assert!(lets_in(&lab, lab.pair(), "1.0.1.1") && lets_in(&lab, lab.pair(), "9.9.9.9"));
+    assert_eq!(gate.metrics().sum("octroi_geoip_held", &[("database", "list")]), 0.0);
+
+    // Where whatever comes is to be taken, lists are no exception.
+    replace(&list, "1.0.1.0/24\n");
+    wait_for_generation(&gate, 6);
+    gate.write(&format!("[geoip]\nmax_change = \"any\"\n{rule}"));
+    gate.reload().success();
+    replace(&list, "");
+    wait_for_generation(&gate, 8);
+    assert!(lets_in(&lab, lab.pair(), "1.0.1.1"));
+}
+
+#[test]
 fn a_database_without_a_country_that_is_blocked_is_held_until_it_is_accepted() {
     let lab = Lab::new();
     let (gate, path) = gate(&lab, FIRST, BLOCK_CN);

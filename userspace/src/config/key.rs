@@ -165,7 +165,7 @@ const REFERENCE: &[Key] = &[
         "geoip.max_change",
         r#"an integer from 1 to 1000, or "any""#,
         "30",
-        "percent by which the addresses of a country, continent, network or kind of anonymizer that a rule names may change with a database, and a third of it all addresses, before it is held until octroi reload --accept",
+        "percent by which the addresses of a country, continent, network or kind of anonymizer that a rule names may change with a database, and a third of it all addresses, before it is held until octroi reload --accept; any: nothing is held, lists that lose more than half neither",
     ),
     optional("policy", "a table", "the defaults below", "what happens where no rule decides"),
     optional("policy.default", "a string: pass or drop", r#""pass""#, "the verdict when no rule matches"),

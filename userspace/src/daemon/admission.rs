@@ -1,5 +1,5 @@
-//! What a candidate is asked before it may come: whether its databases have changed too much, whether it lets go of an interface
-//! for one that is not there, and what of it a restart alone brings.
+//! What a candidate is asked before it may come: whether its databases have changed too much or lists lost too much, whether it
+//! lets go of an interface for one that is not there, and what of it a restart alone brings.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::{
     config::{Config, Control},
     dataplane::interfaces,
     lint::{Absent, absent},
-    policy::{Changed, standing::Standing},
+    policy::{Changed, standing::Standings},
 };
 
 /// Whether a candidate comes that one would be in doubt about.
@@ -19,11 +19,13 @@ pub(super) enum Admission {
     Certain,
     /// Only without a doubt. It says how to insist.
     Doubted(&'static str),
+    /// Nobody asked: files have changed. Lists may have lost too much, too.
+    Followed,
 }
 
 impl Admission {
-    /// Of a reload, and of files that are followed.
-    pub(super) const RELOAD: Self = Self::Doubted("`octroi reload --accept`");
+    /// How to insist on a reload.
+    pub(super) const ACCEPT: &str = "`octroi reload --accept`";
 
     /// Of what somebody asks for who insists, or could, that way.
     pub(super) fn new(insists: bool, way: &'static str) -> Self {
@@ -41,21 +43,39 @@ impl Live {
     /// When there is such a thing and nobody insists: what, and how to.
     pub(super) fn admit(&mut self, candidate: &Candidate, how: Admission) -> Result<Vec<String>, Failure> {
         let doubtful: Vec<(Changed, String)> = doubtful(candidate, &self.standings).collect();
+        let shrunk = self.shrunk(candidate);
         let mut said = told(&doubtful);
         let lost = self.lost_for_want(&candidate.config)?;
+        let doubted = !said.is_empty() || lost.is_some();
+        let unasked = matches!(how, Admission::Followed) && !shrunk.is_empty();
         let insist = match how {
-            Admission::Doubted(way) if !said.is_empty() || lost.is_some() => way,
+            Admission::Doubted(way) if doubted => way,
+            Admission::Followed if doubted => Admission::ACCEPT,
+            // Whoever says so knows what he wrote.
+            Admission::Followed if unasked => "`octroi reload`",
             _ => {
                 said.extend(lost);
                 return Ok(said.into_iter().map(|one| format!("accepted {one}")).collect());
             }
         };
-        if !doubtful.is_empty() {
-            self.hold(doubtful);
-        }
         let diff = if said.is_empty() { "" } else { "`octroi check --diff OLD NEW` shows what changes, " };
+        if unasked {
+            said.extend(
+                shrunk.iter().map(|(Changed { path, .. }, reason)| format!("the list {path}: {reason}")),
+            );
+        }
+        if !said.is_empty() {
+            // A list that was held does not run either.
+            self.hold(doubtful.into_iter().chain(shrunk));
+        }
         said.extend(lost);
         Err(Failure::Held(format!("hold {}; {diff}{insist} takes it", said.join("; and "))))
+    }
+
+    /// Lists that have lost too much of what runs, and how much; none where whatever comes is to be taken.
+    fn shrunk(&self, candidate: &Candidate) -> Vec<(Changed, String)> {
+        let limit = candidate.config.geoip.max_change;
+        limit.map_or_else(Vec::new, |_| candidate.standings.shrunk(&self.standings).collect())
     }
 
     /// Interfaces that nothing would be filtered on any more, where a name is wanted in their place that no interface has: most
@@ -89,17 +109,13 @@ impl Live {
 }
 
 /// Databases of a candidate that differ too much from those that run, and how.
-pub(super) fn doubtful<'a>(
-    candidate: &'a Candidate,
-    running: &'a [Standing],
-) -> impl Iterator<Item = (Changed, String)> + use<'a> {
+pub(super) fn doubtful(
+    candidate: &Candidate,
+    running: &Standings,
+) -> impl Iterator<Item = (Changed, String)> {
     let limit = candidate.config.geoip.max_change;
-    candidate.standings.iter().filter_map(move |standing| {
-        let running = running.iter().find(|running| running.kind == standing.kind)?;
-        let doubts = standing.doubts(running, &candidate.config.rules, limit?);
-        let file = Changed { kind: standing.kind.as_str(), path: standing.path.clone() };
-        (!doubts.is_empty()).then(|| (file, listed(&doubts)))
-    })
+    let doubted = limit.map(|limit| candidate.standings.doubted(running, &candidate.config.rules, limit));
+    doubted.into_iter().flatten().map(|(file, doubts)| (file, listed(&doubts)))
 }
 
 /// What is said of databases that are held; `insist` says how to take them.

@@ -20,7 +20,7 @@ pub enum Followed {
     Same,
     /// A new generation runs.
     Taken,
-    /// A database differs too much from the one that runs.
+    /// A database differs too much from the one that runs, or a list has lost too much.
     Held,
     /// They would keep out somebody who is logged in.
     LocksOut,
@@ -90,7 +90,7 @@ impl Engine {
             if let Some(reason) = candidate.locks_out() {
                 return Ok(Tried::LocksOut(changed, reason));
             }
-            self.take(candidate, Admission::RELOAD).map(Tried::Taken)
+            self.take(candidate, Admission::Followed).map(Tried::Taken)
         };
         let result = try_them();
         memory::give_back();

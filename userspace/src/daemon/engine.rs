@@ -28,7 +28,7 @@ use crate::{
         Originals,
         compile::{Compilation, classify},
         slots::{Outcome, Slots},
-        standing::{Standing, standings},
+        standing::{Standings, standings},
         window::last_over,
     },
     time,
@@ -70,8 +70,8 @@ pub(super) struct Live {
     pub(super) tables: Tables,
     pub(super) databases: Vec<DatabaseStatus>,
     /// What the next databases are compared with.
-    pub(super) standings: Vec<Standing>,
-    /// Databases that were not taken.
+    pub(super) standings: Standings,
+    /// Databases and lists that were not taken.
     pub(super) held: Vec<HeldDatabase>,
     pub(super) generation: u64,
     /// Whether somebody has asked for a configuration that is not the live one, in vain.
@@ -104,7 +104,7 @@ pub struct Candidate {
     last_over: u64,
     compilation: Compilation,
     databases: Vec<DatabaseStatus>,
-    pub(super) standings: Vec<Standing>,
+    pub(super) standings: Standings,
     tables: Tables,
     /// What is allowed and seldom meant, a sentence each.
     pub(super) warnings: Vec<String>,
@@ -284,8 +284,8 @@ impl Engine {
         self.none_waits("reload").inspect_err(|error| tracing::warn!("{error}"))?;
         let candidate = self.counting_candidate(asking);
         let known = candidate.as_ref().is_ok_and(|candidate| *candidate.config == *self.live().config);
-        let result = candidate
-            .and_then(|candidate| self.take(candidate, Admission::new(accept, "`octroi reload --accept`")));
+        let result =
+            candidate.and_then(|candidate| self.take(candidate, Admission::new(accept, Admission::ACCEPT)));
         memory::give_back();
         let mut live = self.live();
         live.refused = result.is_err() && !known;

@@ -99,7 +99,7 @@ impl Engine {
                 // Nothing is held of what runs, which is copies.
                 return Ok(Tried::LocksOut(Vec::new(), reason));
             }
-            self.take(candidate, Admission::RELOAD).map(Tried::Taken)
+            self.take(candidate, Admission::Followed).map(Tried::Taken)
         };
         let result = try_it();
         memory::give_back();

@@ -17,7 +17,7 @@ use crate::{
     policy::{
         Originals,
         slots::{Outcome, Slots},
-        standing::Standing,
+        standing::Standings,
     },
 };
 
@@ -35,7 +35,7 @@ pub(super) struct Generation {
     pub(super) classes: usize,
     pub(super) tables: Tables,
     pub(super) databases: Vec<DatabaseStatus>,
-    pub(super) standings: Vec<Standing>,
+    pub(super) standings: Standings,
     /// See [`Live::kept`].
     pub(super) kept: Option<Arc<Kept>>,
     /// See [`Live::accepted`].

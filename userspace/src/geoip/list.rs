@@ -33,7 +33,7 @@ const TOLD: usize = 5;
 
 impl List {
     /// Reads the lines; `path` is for messages.
-    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DatabaseError> {
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DatabaseError> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         let (mut bad, mut more) = (Vec::new(), 0);

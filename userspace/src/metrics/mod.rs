@@ -247,7 +247,7 @@ fn databases(status: &Status) -> [MetricFamily; 3] {
         gauge("octroi_geoip_networks", "Networks in each database.", networks),
         gauge(
             "octroi_geoip_held",
-            "Whether a newer file of a database, or of a list, is held: it differs too much from the one that runs, or would lock out whoever is logged in.",
+            "Whether a newer file of a database, or of a list, is held: it differs too much from the one that runs, has lost too much of it, or would lock out whoever is logged in.",
             status.databases.iter().map(|one| &*one.kind).chain([LIST]).map(|kind| {
                 let held = status.held.iter().any(|held| held.database == kind);
                 (vec![("database", kind)], f64::from(u8::from(held)))

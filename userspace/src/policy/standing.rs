@@ -1,15 +1,18 @@
-//! What a database says of what the rules ask, in numbers: kept of those that run, so that the next can be compared.
+//! What a database says of what the rules ask, and how much a list has, in numbers: kept of those that run, so that the next can
+//! be compared.
 
 mod compare;
+mod lists;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    path::PathBuf,
 };
 
-use super::Databases;
+use super::{Changed, Databases, LIST};
 use crate::{
     anonymizer::Anonymizers,
     config::{Config, Place, Rule},
@@ -69,11 +72,48 @@ pub struct Standing {
     announced: bool,
 }
 
-/// The standings of all databases, for the rules that there are.
+/// The standings of all databases, and how much each list has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standings {
+    databases: Vec<Standing>,
+    lists: BTreeMap<PathBuf, PerFamily<u64>>,
+}
+
+/// The standings, for the rules that there are.
 #[must_use]
-pub fn standings(config: &Config, databases: &Databases) -> Vec<Standing> {
+pub fn standings(config: &Config, databases: &Databases) -> Standings {
     let counted = Counted::new(&databases.asn);
-    databases.all().map(|database| Standing::of(&config.rules, database, &counted)).collect()
+    let lists = databases.lists.iter().map(|(path, list)| (path.clone(), lists::count(list)));
+    Standings {
+        lists: lists.collect(),
+        databases: databases.all().map(|database| Standing::of(&config.rules, database, &counted)).collect(),
+    }
+}
+
+impl Standings {
+    /// Databases that differ too much from those that run, and how: see [`Standing::doubts`].
+    pub fn doubted(
+        &self,
+        running: &Self,
+        rules: &[Rule],
+        limit: u32,
+    ) -> impl Iterator<Item = (Changed, Vec<String>)> {
+        let doubts = move |standing: &Standing| {
+            let before = running.databases.iter().find(|before| before.kind == standing.kind)?;
+            let doubts = standing.doubts(before, rules, limit);
+            let file = Changed { kind: standing.kind.as_str(), path: standing.path.clone() };
+            (!doubts.is_empty()).then_some((file, doubts))
+        };
+        self.databases.iter().filter_map(doubts)
+    }
+
+    /// Lists that have lost too much of what those have that run, and how much: nobody knows whether that is all of a list.
+    pub fn shrunk(&self, running: &Self) -> impl Iterator<Item = (Changed, String)> {
+        self.lists.iter().filter_map(|(path, &after)| {
+            let reason = lists::doubt(*running.lists.get(path)?, after)?;
+            Some((Changed { kind: LIST, path: path.display().to_string() }, reason))
+        })
+    }
 }
 
 impl Standing {

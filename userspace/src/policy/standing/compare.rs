@@ -90,20 +90,20 @@ impl Standing {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Family {
+pub(super) enum Family {
     V4,
     V6,
 }
 
 impl Family {
-    const fn of(self, count: PerFamily<u64>) -> u64 {
+    pub(super) const fn of(self, count: PerFamily<u64>) -> u64 {
         match self {
             Self::V4 => count.v4,
             Self::V6 => count.v6,
         }
     }
 
-    const fn unit(self) -> &'static str {
+    pub(super) const fn unit(self) -> &'static str {
         match self {
             Self::V4 => "IPv4 addresses",
             Self::V6 => "IPv6 /64s",
@@ -127,12 +127,12 @@ fn doubt(part: Part, family: Family, before: u64, after: u64, limit: u32) -> Opt
 }
 
 /// Whether `change` is more than `limit` percent of `before`.
-fn exceeds(before: u64, change: u64, limit: u32) -> bool {
+pub(super) fn exceeds(before: u64, change: u64, limit: u32) -> bool {
     u128::from(change) * 100 > u128::from(before) * u128::from(limit)
 }
 
 /// With one decimal; `before` is not 0.
-fn percent(before: u64, change: u64) -> String {
+pub(super) fn percent(before: u64, change: u64) -> String {
     let thousandths = u128::from(change) * 1000 / u128::from(before.max(1));
     format!("{}.{} %", thousandths / 10, thousandths % 10)
 }

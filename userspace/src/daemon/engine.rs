@@ -14,6 +14,7 @@ use super::{
     generation::{Generation, counted_so_far},
     good::Policies,
     leases::{Damage, restore},
+    logins::Sessions,
     memory,
     opening::Opening,
     status::{DatabaseStatus, HeldDatabase, LastReload, Reloads, Tables},
@@ -45,6 +46,8 @@ pub struct Engine {
     pub(super) store: Mutex<Store>,
     /// What is kept of policies; locked before `live`.
     pub(super) policies: Policies,
+    /// Who has been connected to ssh, and since when.
+    pub(super) sessions: Sessions,
 }
 
 /// What belongs to the live generation.
@@ -270,6 +273,7 @@ impl Engine {
             explaining: Mutex::new(()),
             store: Mutex::new(store),
             policies,
+            sessions: Sessions::begin(),
         };
         Ok((engine, resume))
     }

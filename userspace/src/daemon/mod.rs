@@ -89,6 +89,7 @@ async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> R
         tokio::spawn(metrics::server::run(address, Arc::clone(&engine)));
     }
     let follow = tokio::spawn(follow::follow(Arc::clone(&engine), events.clone()));
+    tokio::spawn(logins::watch(Arc::clone(&engine)));
     service::ready(&engine.summary());
     tracing::info!("ready in {:.2} s: {}", started.elapsed().as_secs_f64(), engine.summary());
     engine.look_at_state();

@@ -17,7 +17,7 @@ mod time;
 pub use absent::interfaces;
 pub(crate) use absent::{Absent, absent};
 pub(crate) use login::cuts;
-pub use sessions::{LockedOut, logins};
+pub use sessions::{Connection, LockedOut, connections};
 pub use surroundings::{Login, Surroundings, login as own_login};
 
 use crate::{

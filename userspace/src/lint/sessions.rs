@@ -1,8 +1,8 @@
-//! Who is logged in by ssh, as the kernel's tables of connections tell.
+//! Who has a connection to ssh, as the kernel's tables tell.
 
 use std::{
-    collections::BTreeSet,
-    fs,
+    fs::File,
+    io::{self, BufRead, BufReader},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -12,33 +12,51 @@ use crate::{
     policy::{Databases, explain::Explainer, walk::Question},
 };
 
-/// Where ssh listens, wherever else it may.
-const SSH: u16 = 22;
-
-/// The logins that are looked at where a policy changes: of each client that has a connection to this host's port 22 or to
-/// that of `asking`, whoever asks for the change; and `asking`. What comes from this host itself is no login.
-#[must_use]
-pub fn logins(asking: Option<Login>) -> Vec<Login> {
-    let ports: BTreeSet<u16> = asking.iter().map(|login| login.port).chain([SSH]).collect();
-    let mut found: BTreeSet<Login> = asking.into_iter().collect();
-    // Of the process's own namespace. Without IPv6, there is no second table.
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let text = fs::read_to_string(table).unwrap_or_default();
-        found.extend(text.lines().filter_map(connection).filter(|login| ports.contains(&login.port)));
-    }
-    found.into_iter().filter(|login| !login.address.is_loopback()).collect()
+/// An established connection that a process of this host has taken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Connection {
+    /// The client, and the port here.
+    pub login: Login,
+    /// The client's port.
+    pub client: u16,
+    /// Of the socket here: another connection between the same ports has another one.
+    pub inode: u64,
 }
 
-/// The client, and the port here, of a line that is about an established connection.
-fn connection(line: &str) -> Option<Login> {
+/// Tells of each connection to one of these ports of this host, except those that come from it.
+///
+/// # Errors
+/// When the tables cannot be read; some connections may have been told of.
+pub fn connections(ports: &[u16], mut tell: impl FnMut(Connection)) -> io::Result<()> {
+    // Of the process's own namespace.
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let file = match File::open(table) {
+            // Without IPv6, there is no second table.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file?,
+        };
+        // Line by line: there may be a million.
+        for line in BufReader::new(file).lines() {
+            let found = connection(&line?).filter(|found| ports.contains(&found.login.port));
+            found.into_iter().filter(|found| !found.login.address.is_loopback()).for_each(&mut tell);
+        }
+    }
+    Ok(())
+}
+
+/// The established connection that a line is about.
+fn connection(line: &str) -> Option<Connection> {
     const ESTABLISHED: &str = "01";
-    let mut words = line.split_whitespace().skip(1);
+    let mut words = line.split_ascii_whitespace().skip(1);
     let (local, remote, state) = (words.next()?, words.next()?, words.next()?);
     if state != ESTABLISHED {
         return None;
     }
-    let port = u16::from_str_radix(local.split_once(':')?.1, 16).ok()?;
-    Some(Login { address: address(remote.split_once(':')?.0)?, port })
+    let port = |end: &str| u16::from_str_radix(end.split_once(':')?.1, 16).ok();
+    let login = Login { address: address(remote.split_once(':')?.0)?, port: port(local)? };
+    // 0 where no process has it, not yet or not any more: nobody has logged in by it.
+    let inode = words.nth(5)?.parse().ok().filter(|&inode| inode != 0)?;
+    Some(Connection { login, client: port(remote)?, inode })
 }
 
 /// An address as the tables have it: words of 32 bits in the host's order, in hexadecimal digits.
@@ -99,30 +117,28 @@ mod tests {
 
     #[test]
     fn lines_of_the_kernel_s_tables_are_read() {
-        let login = |address: &str, port| Some(Login { address: address.parse().expect("an address"), port });
+        let found = |address: &str, port| {
+            let login = Login { address: address.parse().expect("an address"), port };
+            Some(Connection { login, client: 50_000, inode: 31_337 })
+        };
         let rest = "00000000:00000000 02:000A 00000000     0        0 31337 4";
         let line = |local: &str, remote: &str, state: &str| format!("   1: {local} {remote} {state} {rest}");
         let native = |address: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(address));
         let remote = format!("{}:C350", native([192, 0, 2, 7]));
-        assert_eq!(connection(&line("0100007F:0016", &remote, "01")), login("192.0.2.7", 22));
-        assert_eq!(connection(&line("0100007F:08AE", &remote, "01")), login("192.0.2.7", 2222));
+        let ssh = line("0100007F:0016", &remote, "01");
+        assert_eq!(connection(&ssh), found("192.0.2.7", 22));
+        assert_eq!(connection(&line("0100007F:08AE", &remote, "01")), found("192.0.2.7", 2222));
         assert_eq!(connection(&line("0100007F:0016", &remote, "0A")), None, "it listens");
+        assert_eq!(connection(&ssh.replace("31337", "0")), None, "nobody has accepted it");
         let six = [[0x20, 1, 0xd, 0xb8], [0; 4], [0; 4], [0, 0, 0, 7]].map(native).concat();
         let mapped = [[0; 4], [0; 4], [0, 0, 0xff, 0xff], [192, 0, 2, 7]].map(native).concat();
         let local = format!("{}:0016", "0".repeat(32));
-        assert_eq!(connection(&line(&local, &format!("{six}:C350"), "01")), login("2001:db8::7", 22));
-        assert_eq!(connection(&line(&local, &format!("{mapped}:C350"), "01")), login("192.0.2.7", 22));
+        assert_eq!(connection(&line(&local, &format!("{six}:C350"), "01")), found("2001:db8::7", 22));
+        assert_eq!(connection(&line(&local, &format!("{mapped}:C350"), "01")), found("192.0.2.7", 22));
         for text in
             ["", "  sl  local_address rem_address   st tx_queue", "1: x:y z 01", "1: 00:0016 é0000000:1 01"]
         {
             assert_eq!(connection(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn whoever_asks_is_among_the_logins_unless_he_is_here() {
-        let login = |address: &str| Login { address: address.parse().expect("an address"), port: 4711 };
-        assert!(logins(Some(login("192.0.2.7"))).contains(&login("192.0.2.7")));
-        assert!(!logins(Some(login("::1"))).contains(&login("::1")));
     }
 }

@@ -59,7 +59,7 @@ fn who_is_logged_in_is_not_locked_out_unless_somebody_insists() {
         &[
             "apply ",
             "new.toml: refused, since it locks out whoever is logged in by ssh (--force applies it nevertheless)",
-            "rule \"us\" drops 8.8.8.8, from which somebody is logged in: that session would go on, the next login to port 22 \
+            "rule \"us\" drops 8.8.8.8, from which somebody seems to be logged in: that session would go on, the next login to port 22 \
              would not get through; put a rule above it with source = { cidr = [\"8.8.8.8\"] } and action = \"pass\"",
         ],
     );
@@ -102,7 +102,7 @@ fn what_will_lock_out_somebody_is_told() {
     contains(
         &said,
         &[
-            "warning: rule \"us\" drops 8.8.8.8, from which somebody is logged in from 2126-01-01T00:00:00Z on at the latest",
+            "warning: rule \"us\" drops 8.8.8.8, from which somebody seems to be logged in from 2126-01-01T00:00:00Z on at the latest",
         ],
     );
     gate.octroi(["rollback"]).success();
@@ -117,7 +117,9 @@ fn what_will_lock_out_somebody_is_told() {
     let said = gate.reload().success();
     contains(
         &said,
-        &["warning: rule \"us\" drops 8.8.8.8, from which somebody is logged in: that session would go on"],
+        &[
+            "warning: rule \"us\" drops 8.8.8.8, from which somebody seems to be logged in: that session would go on",
+        ],
     );
     contains(&gate.log(), &["rule \"us\" drops 8.8.8.8"]);
     assert!(talks(&mut stream));

@@ -149,7 +149,7 @@ fn who_would_lock_himself_out_is_told_so_and_stays_in() {
     let file = candidate(&gate, BLOCK_US);
     let refused = server.octroi(&gate, &format!("apply {file}"));
     assert_eq!(refused.status.code(), Some(1), "{refused}");
-    let words = "rule \"us\" drops 8.8.8.8, from which somebody is logged in";
+    let words = "rule \"us\" drops 8.8.8.8, from which somebody seems to be logged in";
     assert!(refused.stderr.contains(words), "no {words:?} in\n{refused}");
     assert!(server.lets_in(SOON));
     assert_eq!(gate.status()["generation"], 1);

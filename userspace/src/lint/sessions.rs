@@ -99,7 +99,7 @@ impl LockedOut {
             return told;
         };
         for cut in logins.iter().flat_map(|&login| cuts(config, &explainer, login, now)) {
-            let text = cut.describe(config, "from which somebody is logged in", "that session");
+            let text = cut.describe(config, "from which somebody seems to be logged in", "that session");
             if cut.from.is_some() { told.later.push(text) } else { told.now.push(text) }
         }
         told

@@ -121,7 +121,7 @@ fn whom_a_policy_locks_out_is_told_by_whether_it_is_now() {
         found.now.len() == 1
             && found.now[0].starts_with(&expected(
                 "rule \"kp\"",
-                "drops 175.45.176.1, from which somebody is logged in",
+                "drops 175.45.176.1, from which somebody seems to be logged in",
                 "go on"
             )),
         "{found:?}"
@@ -130,7 +130,7 @@ fn whom_a_policy_locks_out_is_told_by_whether_it_is_now() {
         found.later.len() == 1
             && found.later[0].starts_with(&expected(
                 "rule \"cn\"",
-                "rejects 1.0.1.7, from which somebody is logged in from 2026-08-01T00:00:00Z on at the latest",
+                "rejects 1.0.1.7, from which somebody seems to be logged in from 2026-08-01T00:00:00Z on at the latest",
                 "end"
             )),
         "{found:?}"

@@ -207,7 +207,8 @@ fn a_wrong_interface_name_is_told_by_the_reload_that_lets_go() {
     let gate = Gate::start(&lab, BLOCK_CN);
     let text = fs::read_to_string(gate.config()).expect("the configuration");
     fs::write(gate.config(), text.replace("\"gate0\"", "\"gaet0\"")).expect("a file of ours");
-    let said = gate.reload().success();
+    // Held without it: see `apply`.
+    let said = gate.octroi(["reload", "--accept"]).success();
     assert!(said.contains("attach XDP to gaet0: no such interface (interfaces here:"), "{said}");
     assert!(said.contains("appears; did you mean \"gate0\"?"), "{said}");
     let let_go = "detached from gate0: the configuration no longer names it; nothing is filtered there";

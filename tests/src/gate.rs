@@ -142,18 +142,12 @@ impl<'lab> Gate<'lab> {
         self.wait_until_ready();
     }
 
-    /// Starts the daemon, and kills it after that time.
+    /// Starts the daemon, and does not wait for it.
     ///
     /// # Panics
     /// Where it cannot be started, and where one is running.
-    pub fn start_and_kill(&mut self, after: Duration) {
-        self.spawn();
-        thread::sleep(after);
-        self.kill();
-    }
-
     #[track_caller]
-    fn spawn(&mut self) {
+    pub fn spawn(&mut self) {
         assert!(self.daemon.is_none(), "the daemon is running already");
         let mut command = self.command(["run"]);
         command.env("RUST_BACKTRACE", "1");

@@ -18,3 +18,17 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
         thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// The same where the moment matters, and how long it took.
+///
+/// # Panics
+/// As [`until`].
+#[track_caller]
+pub fn closely(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_micros(100));
+    }
+    begun.elapsed()
+}

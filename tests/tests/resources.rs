@@ -66,11 +66,8 @@ fn without_descriptors_a_reload_fails_and_the_gate_stays() {
 fn without_memory_the_daemon_may_end_and_the_gate_stays() {
     let lab = Lab::new();
     let mut gate = Gate::start(&lab, BLOCK_CN);
-    let status = fs::read_to_string(format!("/proc/{}/status", gate.pid())).expect("the daemon runs");
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("every process has one");
-    let kibibytes: u64 = size.trim().trim_end_matches(" kB").parse().expect("a number");
     // A reload takes about 50 MiB.
-    limit(&gate, libc::RLIMIT_AS, (kibibytes + (8 << 10)) << 10);
+    limit(&gate, libc::RLIMIT_AS, (size(&gate) + (8 << 10)) << 10);
     let reload = gate.reload();
     eprintln!("{}", reload.stderr.trim_end());
     assert_eq!(reload.status.code(), Some(1), "{reload}");
@@ -137,6 +134,61 @@ fn by_way_of<'lab>(lab: &'lab Lab, script: &str) -> (tempfile::TempDir, Gate<'la
     fs::write(&path, text).expect("a file of ours");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
     (folder, Gate::prepare(lab, Setup { binary: Some(path), ..Setup::new(BLOCK_CN) }))
+}
+
+/// How large the daemon's process is, in KiB.
+fn size(gate: &Gate<'_>) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", gate.pid())).expect("the daemon runs");
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("every process has one");
+    size.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn a_start_without_memory_says_so_and_what_filtered_goes_on() {
+    let lab = Lab::new();
+    let script = "limit=${0%/*}/limit\n\
+                  if [ \"$2\" = run ] && [ -f \"$limit\" ]; then ulimit -v \"$(cat \"$limit\")\"; fi\nexec \"$@\"";
+    let (folder, mut gate) = by_way_of(&lab, script);
+    let limit = |mebibytes: u64| fs::write(folder.path().join("limit"), format!("{}\n", mebibytes << 10));
+    let out_of_memory = |gate: &Gate<'_>, mebibytes: u64| {
+        limit(mebibytes).expect("a directory of ours");
+        let finished = gate.run_to_end();
+        eprintln!("{mebibytes} MiB: {}", finished.status);
+        let said = finished.stderr.to_lowercase();
+        assert!(!finished.status.success() && said.contains("memory"), "{mebibytes} MiB: {finished}");
+    };
+    // Enough to begin, and too little for the tables to be built.
+    out_of_memory(&gate, 64);
+    assert!(lets_china_in(&lab, lab.pair()), "a first start that fails attaches nothing");
+    fs::remove_file(folder.path().join("limit")).expect("a file of ours");
+    gate.start_again();
+    eprintln!("without a limit: {} MiB", size(&gate) >> 10);
+    gate.kill();
+    for mebibytes in [64, 128, 256] {
+        out_of_memory(&gate, mebibytes);
+        assert!(!lets_china_in(&lab, lab.pair()), "{}", gate.describe());
+    }
+    fs::remove_file(folder.path().join("limit")).expect("a file of ours");
+    gate.start_again();
+    let dropped = [("country", "CN"), ("verdict", "drop")];
+    assert_eq!(gate.metrics().sum("octroi_packets_total", &dropped), 3.0, "{}", gate.describe());
+}
+
+#[test]
+fn a_limit_of_locked_memory_is_none_for_bpf() {
+    // From Linux 5.11 on, maps and programs count as the control group's memory; before, this is why the unit has
+    // LimitMEMLOCK=infinity.
+    let lab = Lab::new();
+    let (_folder, mut gate) = by_way_of(&lab, "[ \"$2\" = run ] && ulimit -l 64\nexec \"$@\"");
+    gate.start_again();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", gate.pid())).expect("the daemon runs");
+    let locked =
+        limits.lines().find(|line| line.starts_with("Max locked memory")).expect("every process has it");
+    assert!(locked.split_whitespace().filter(|word| *word == "65536").count() == 2, "{locked}");
+    assert!(!lets_china_in(&lab, lab.pair()));
+    gate.reload().success();
+    assert_eq!(gate.status()["generation"], 2);
+    assert!(!lets_china_in(&lab, lab.pair()));
 }
 
 #[test]

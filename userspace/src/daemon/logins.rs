@@ -104,6 +104,14 @@ impl Seen {
     }
 }
 
+/// Whoever has a connection to ssh, for a start, which nobody asked and which nothing runs before.
+pub(super) fn connected() -> Vec<Login> {
+    let mut found = Sessions::default().look(SSH);
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// Looks at connections now and then, for as long as the daemon runs: nobody waits for it.
 pub(super) async fn watch(engine: Arc<Engine>) {
     loop {

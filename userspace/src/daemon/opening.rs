@@ -8,11 +8,12 @@ use super::{
     engine::Candidate,
     fallback::Fallback,
     good::Policies,
+    logins::connected,
 };
 use crate::{
     Failure,
     config::{Config, Control, read_text},
-    lint::{self, Login},
+    lint::Login,
     policy::Originals,
     state::fingerprint,
     time,
@@ -86,7 +87,7 @@ impl Opening {
         let candidate = match before {
             Some(candidate) => candidate,
             // Who is logged in is told; somebody asked for this policy.
-            None => match (counting(path, &book, &lint::logins(None)), &book.good) {
+            None => match (counting(path, &book, &connected()), &book.good) {
                 (Err(Failure::Config(reason)), Some(good)) if control.fallback => {
                     good.load_for_want(Fallback::new(reason, path, &book), &shelf, path)?
                 }

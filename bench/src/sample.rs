@@ -160,9 +160,10 @@ fn octroi(database: &Path, pins: &Path) -> anyhow::Result<Loaded> {
 
     let mut clock = Clock(Instant::now());
     let (second, [read, classify, build]) = compile(&config, &mut clock, &mut slots)?;
-    let program = dataplane.beside(&second.compiled)?;
+    let mut program = dataplane.beside(&second.compiled)?;
     let load = clock.lap();
-    dataplane.switch(program)?;
+    dataplane.exchange(&mut program)?;
+    drop(program);
     let reload = Steps { read, classify, build, load, switch: clock.lap() };
     let peak_reload = memory_of("VmHWM")?;
     drop(second);

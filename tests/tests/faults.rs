@@ -67,6 +67,22 @@ fn a_program_that_somebody_detached_is_attached_again_and_said_so() {
 }
 
 #[test]
+fn a_reload_says_that_somebody_had_detached_the_program() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_CN);
+    let words = "gate0: somebody detached octroi's program";
+    // Now and then the daemon sees it by itself before the reload.
+    let told = (1..=4).any(|number| {
+        sever(program(&lab.inside, "gate0").expect("filtered"));
+        let said = gate.reload().success();
+        assert!(!lets_china_in(&lab, lab.pair()));
+        assert_eq!(gate.log().matches(words).count(), number, "{}", gate.log());
+        said.contains(words)
+    });
+    assert!(told, "{}", gate.log());
+}
+
+#[test]
 fn a_device_without_ethernet_headers_is_refused() {
     let lab = Lab::new();
     lab.inside.ip("tuntap add tun0 mode tun");

@@ -335,9 +335,9 @@ impl Engine {
             accepted: !accepted.is_empty(),
             fallback: candidate.fallback,
         };
-        live.exchange(&mut generation)?;
+        let lost = live.exchange(&mut generation)?;
         live.held.clear();
-        let told = accepted.into_iter().chain(warnings).chain(candidate.warnings);
+        let told = lost.into_iter().chain(accepted).chain(warnings).chain(candidate.warnings);
         Ok((told.chain(candidate.locked_out.all()).chain(live.settle()).collect(), generation))
     }
 

@@ -45,12 +45,16 @@ pub(super) struct Generation {
 }
 
 impl Live {
-    /// Steps to the other generation, and leaves the one that ran in its place.
+    /// Steps to the other generation, and leaves the one that ran in its place. What to tell of interfaces where the gate did
+    /// not run any more.
     ///
     /// # Errors
     /// When the kernel refuses; then nothing has changed.
-    pub(super) fn exchange(&mut self, other: &mut Generation) -> Result<(), DataplaneError> {
-        self.dataplane.exchange(&mut other.program)?;
+    pub(super) fn exchange(&mut self, other: &mut Generation) -> Result<Vec<String>, DataplaneError> {
+        let lost = self.dataplane.forget_vanished()?;
+        // Whoever gets the error is not told of them.
+        let stepped = self.dataplane.exchange(&mut other.program);
+        stepped.inspect_err(|_| lost.iter().for_each(|lost| tracing::warn!("{lost}")))?;
         swap(&mut self.config, &mut other.config);
         swap(&mut self.text, &mut other.text);
         swap(&mut self.originals, &mut other.originals);
@@ -64,7 +68,7 @@ impl Live {
         swap(&mut self.accepted, &mut other.accepted);
         swap(&mut self.fallback, &mut other.fallback);
         self.generation += 1;
-        Ok(())
+        Ok(lost)
     }
 }
 

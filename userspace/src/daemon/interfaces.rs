@@ -72,16 +72,16 @@ impl Live {
         }
     }
 
-    /// Follows interfaces; what to tell of those that it let go.
+    /// Follows interfaces; what to tell of those that vanished, and that it let go.
     fn look(&mut self, how: Look) -> Result<Vec<String>, Failure> {
         if self.ended {
             return Ok(Vec::new());
         }
-        for lost in self.dataplane.forget_vanished()? {
-            tracing::warn!("{lost}");
-        }
-        let present =
-            interfaces::list().map_err(|error| anyhow::anyhow!("list network interfaces: {error}"))?;
+        let mut told = self.dataplane.forget_vanished()?;
+        let present = interfaces::list().map_err(|error| {
+            told.iter().for_each(|lost| tracing::warn!("{lost}"));
+            anyhow::anyhow!("list network interfaces: {error}")
+        })?;
         let mut wanted: Vec<&Interface> = present.iter().filter(|one| self.config.wants(&one.name)).collect();
         if matches!(how, Look::First) {
             wanted.sort_by_key(|one| self.dataplane.order(one));
@@ -91,7 +91,6 @@ impl Live {
             // One that was renamed goes on until somebody says what is to be.
             matches!(how, Look::AfterStep) && !wanted.iter().any(|one| one.index == *index)
         });
-        let mut told = Vec::new();
         for (index, name) in surplus.map(|(&index, one)| (index, one.name.clone())).collect::<Vec<_>>() {
             told.push(format!(
                 "detached from {name}: the configuration no longer names it; nothing is filtered there"

@@ -165,14 +165,17 @@ impl Engine {
             let mut guard = self.live();
             let live = &mut *guard;
             let Some(mut waiting) = live.waiting.take() else { return Ok(Vec::new()) };
-            if let Err(error) = live.exchange(&mut waiting.former) {
-                let what = format!("go back from {}", waiting.pending.file.display());
-                waiting.again = since_boot().saturating_add(AGAIN);
-                live.waiting = Some(waiting);
-                return Err(anyhow::Error::from(error).context(what).into());
-            }
+            let lost = match live.exchange(&mut waiting.former) {
+                Ok(lost) => lost,
+                Err(error) => {
+                    let what = format!("go back from {}", waiting.pending.file.display());
+                    waiting.again = since_boot().saturating_add(AGAIN);
+                    live.waiting = Some(waiting);
+                    return Err(anyhow::Error::from(error).context(what).into());
+                }
+            };
             live.last_success = time::now();
-            live.settle()
+            [lost, live.settle()].concat()
         };
         // The gate first: whoever is locked out waits.
         let _alone = self.policies.alone();
@@ -199,8 +202,8 @@ impl Live {
         let Some(mut waiting) = self.waiting.take() else { return };
         let what = waiting.describe();
         match self.exchange(&mut waiting.former) {
-            Ok(()) => {
-                let told = self.settle();
+            Ok(lost) => {
+                let told = [lost, self.settle()].concat();
                 tracing::warn!("{what}: until octroi starts again, the policy that ran before does");
                 told.iter().for_each(|told| tracing::warn!("{told}"));
             }

@@ -63,7 +63,7 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Loads it. [`Dataplane::switch`] tells it what the one that runs has learnt.
+    /// Loads it. [`Dataplane::exchange`] tells it what the one that runs has learnt.
     ///
     /// # Errors
     /// When the kernel refuses it.
@@ -148,15 +148,6 @@ impl Dataplane {
         self.filtered.values().filter(|filtered| filtered.taken_over)
     }
 
-    /// Loads a generation beside the running one and, once it is whole, steps to it on every interface.
-    ///
-    /// # Errors
-    /// When it cannot be loaded or some interface does not take it; then the old one runs on everywhere.
-    pub fn replace(&mut self, compiled: &Compiled) -> Result<(), DataplaneError> {
-        let new = self.beside(compiled)?;
-        self.switch(new)
-    }
-
     /// Loads a generation beside the running one.
     ///
     /// # Errors
@@ -175,21 +166,13 @@ impl Dataplane {
         Ok(Beside { scratch, shared, options: self.options })
     }
 
-    /// Steps to a generation that was loaded beside this one, on every interface.
-    ///
-    /// # Errors
-    /// When some interface does not take it; then the old one runs on everywhere.
-    pub fn switch(&mut self, mut new: Program) -> Result<(), DataplaneError> {
-        self.exchange(&mut new)
-    }
-
     /// Steps to a generation that was loaded beside this one, on every interface, and leaves the one that ran in its place, so
-    /// that whoever keeps it can step back.
+    /// that whoever keeps it can step back. [`forget_vanished`](Self::forget_vanished) comes before: an interface that is gone
+    /// takes none.
     ///
     /// # Errors
     /// When some interface does not take it; then the old one runs on everywhere, and `other` is still the new one.
     pub fn exchange(&mut self, other: &mut Program) -> Result<(), DataplaneError> {
-        self.forget_vanished()?;
         // Now and not at its load: some may have come or gone since, the clock may have been set, a driver have refused.
         other.set_leases(self.shared.leases.count());
         other.set_epoch(super::clock::epoch());

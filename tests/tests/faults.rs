@@ -37,6 +37,18 @@ fn sever(program: u64) {
     bpftool(&["link", "detach", "id", &link["id"].to_string()]).success();
 }
 
+/// A field of each program that sets marks on gate0, by whichever way it is attached.
+fn marking(lab: &Lab, field: &str) -> Vec<serde_json::Value> {
+    let mut command = lab.inside.command("bpftool");
+    command.args(["-j", "net", "show", "dev", "gate0"]);
+    let shown = command::run(command, SHORT).json();
+    let programs = shown[0]["tc"].as_array().expect("a list of programs");
+    let ours = programs
+        .iter()
+        .filter(|program| program["name"].as_str().is_some_and(|name| name.starts_with("octroi_mark")));
+    ours.map(|program| program[field].clone()).collect()
+}
+
 #[test]
 fn an_interface_that_a_reload_leaves_out_is_not_filtered_any_more() {
     let mut lab = Lab::new();
@@ -116,6 +128,35 @@ fn marks_of_a_generation_that_is_gone_are_not_set() {
     gate.start_again();
     assert!(!lets_china_in(&lab, lab.pair()));
     assert_eq!(counters.packets("marked"), 1, "{}", gate.describe());
+}
+
+#[test]
+fn an_upgrade_takes_over_marks_or_ends_them() {
+    let lab = Lab::new();
+    let counters = Counters::install(&lab.inside, &[("marked", "meta mark 7")]);
+    let environment = vec![("OCTROI_NO_METADATA".to_owned(), "true".to_owned())];
+    let mut gate = Gate::start_with(&lab, Setup { environment, ..Setup::new(MARK_US) });
+    let tc_links = || marking(&lab, "link_id");
+    let first = tc_links();
+    assert_eq!(first.len(), 1, "{first:?}");
+    for (number, policy, marked, links) in [(990, MARK_US, 1, 1), (991, BLOCK_CN, 0, 0), (992, MARK_US, 1, 1)]
+    {
+        assert!(gate.stop().success());
+        let version = gate.pins().join(format!("v{}", octroi_abi::ABI_VERSION));
+        fs::rename(&version, gate.pins().join(format!("v{number}"))).expect("a directory of ours");
+        gate.write(policy);
+        gate.start_again();
+        let before = counters.packets("marked");
+        // From the US, and let in by each policy.
+        lets_china_in(&lab, lab.pair());
+        assert_eq!(counters.packets("marked") - before, marked, "{number}\n{}", gate.describe());
+        assert_eq!(tc_links().len(), links, "{number}\n{}", gate.describe());
+        if number == 990 {
+            assert_eq!(tc_links(), first, "the same link: there was no moment without");
+        }
+        let left: Vec<_> = fs::read_dir(gate.pins()).expect("pins").flatten().collect();
+        assert_eq!(left.len(), 1, "nothing is left in the other version's directory: {left:?}");
+    }
 }
 
 #[test]

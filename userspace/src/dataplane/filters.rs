@@ -1,6 +1,6 @@
 //! The tc programs that set marks, one on each interface while a generation has marks.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use aya::{
     programs::{
@@ -64,15 +64,22 @@ impl Filters {
             return Ok(());
         }
         let path = pins.path(&pin_name("tc", index));
-        if let Ok(link) = PinnedLink::from_pin(&path)
-            && let Ok(link) = SchedClassifierLink::try_from(FdLink::from(link))
-            && let Ok(id) = tc.attach_to_link(link)
-        {
-            // Its pin alone keeps the link.
-            return tc.take_link(id).map(drop).map_err(text);
+        for pin in left(pins, index) {
+            if let Ok(link) = PinnedLink::from_pin(&pin)
+                && let Ok(link) = SchedClassifierLink::try_from(FdLink::from(link))
+                && let Ok(id) = tc.attach_to_link(link)
+            {
+                // Its pin alone keeps the link.
+                tc.take_link(id).map(drop).map_err(text)?;
+                if pin != path {
+                    fs::rename(&pin, &path)
+                        .map_err(|error| format!("take over {}: {error}", pin.display()))?;
+                }
+                return Ok(());
+            }
+            // That of an interface which is gone.
+            let _ = fs::remove_file(&pin);
         }
-        // No pin, or that of an interface which is gone.
-        let _ = fs::remove_file(&path);
         // Before all others there, which then see the mark.
         let first = TcAttachOptions::TcxOrder(LinkOrder::first());
         let id = tc.attach_with_options(name, TcAttachType::Ingress, first).map_err(text)?;
@@ -83,7 +90,16 @@ impl Filters {
 
     /// Detaches the program for marks from an interface, where there is one.
     pub(super) fn detach(&mut self, pins: &Pins, index: u32) {
-        let _ = fs::remove_file(pins.path(&pin_name("tc", index)));
+        for pin in left(pins, index) {
+            let _ = fs::remove_file(pin);
+        }
         self.legacy.remove(&index);
     }
+}
+
+/// The pins of links for marks on that interface: ours, and what other versions left.
+fn left(pins: &Pins, index: u32) -> Vec<PathBuf> {
+    let name = pin_name("tc", index);
+    let others = pins.of_other_versions(&name);
+    [pins.path(&name)].into_iter().filter(|pin| pin.exists()).chain(others).collect()
 }

@@ -3,6 +3,7 @@
 
 use std::{fs, net::IpAddr, os::unix::fs::symlink, thread, time::Duration};
 
+use aya::programs::{SchedClassifier, TcAttachType};
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
     command::{self, SHORT},
@@ -37,16 +38,32 @@ fn sever(program: u64) {
     bpftool(&["link", "detach", "id", &link["id"].to_string()]).success();
 }
 
-/// A field of each program that sets marks on gate0, by whichever way it is attached.
-fn marking(lab: &Lab, field: &str) -> Vec<serde_json::Value> {
-    let mut command = lab.inside.command("bpftool");
-    command.args(["-j", "net", "show", "dev", "gate0"]);
-    let shown = command::run(command, SHORT).json();
-    let programs = shown[0]["tc"].as_array().expect("a list of programs");
-    let ours = programs
-        .iter()
-        .filter(|program| program["name"].as_str().is_some_and(|name| name.starts_with("octroi_mark")));
-    ours.map(|program| program[field].clone()).collect()
+/// How many tc programs run on gate0 by tcx links.
+fn by_tcx(lab: &Lab) -> usize {
+    let programs = lab.inside.run(|| SchedClassifier::query_tcx("gate0", TcAttachType::Ingress));
+    programs.expect("gate0 is there").1.len()
+}
+
+/// How many of octroi's filters are on gate0 by clsact.
+fn by_clsact(lab: &Lab) -> usize {
+    filters(lab, &["show"]).matches("octroi_mark direct-action").count()
+}
+
+/// Does something with the filters of what comes in by gate0.
+fn filters(lab: &Lab, words: &[&str]) -> String {
+    let mut tc = lab.inside.command("tc");
+    tc.args(["filter", words[0], "dev", "gate0", "ingress"]).args(&words[1..]);
+    command::run(tc, SHORT).success()
+}
+
+/// The id of the only link for marks that is pinned.
+fn pinned_for_marks(gate: &Gate<'_>) -> u64 {
+    let version = gate.pins().join(format!("v{}", octroi_abi::ABI_VERSION));
+    let mut pins = fs::read_dir(version).expect("pins").map(|pin| pin.expect("an entry").path());
+    let pin = pins.find(|pin| pin.to_string_lossy().contains("/tc-")).expect("a link for marks");
+    let mut bpftool = std::process::Command::new("bpftool");
+    bpftool.args(["-j", "link", "show", "pinned"]).arg(pin);
+    command::run(bpftool, SHORT).json()["id"].as_u64().expect("a number")
 }
 
 #[test]
@@ -136,9 +153,7 @@ fn an_upgrade_takes_over_marks_or_ends_them() {
     let counters = Counters::install(&lab.inside, &[("marked", "meta mark 7")]);
     let environment = vec![("OCTROI_NO_METADATA".to_owned(), "true".to_owned())];
     let mut gate = Gate::start_with(&lab, Setup { environment, ..Setup::new(MARK_US) });
-    let tc_links = || marking(&lab, "link_id");
-    let first = tc_links();
-    assert_eq!(first.len(), 1, "{first:?}");
+    let first = pinned_for_marks(&gate);
     for (number, policy, marked, links) in [(990, MARK_US, 1, 1), (991, BLOCK_CN, 0, 0), (992, MARK_US, 1, 1)]
     {
         assert!(gate.stop().success());
@@ -150,12 +165,58 @@ fn an_upgrade_takes_over_marks_or_ends_them() {
         // From the US, and let in by each policy.
         lets_china_in(&lab, lab.pair());
         assert_eq!(counters.packets("marked") - before, marked, "{number}\n{}", gate.describe());
-        assert_eq!(tc_links().len(), links, "{number}\n{}", gate.describe());
+        assert_eq!(by_tcx(&lab), links, "{number}\n{}", gate.describe());
         if number == 990 {
-            assert_eq!(tc_links(), first, "the same link: there was no moment without");
+            assert_eq!(pinned_for_marks(&gate), first, "the same link: there was no moment without");
         }
         let left: Vec<_> = fs::read_dir(gate.pins()).expect("pins").flatten().collect();
         assert_eq!(left.len(), 1, "nothing is left in the other version's directory: {left:?}");
+    }
+}
+
+#[test]
+fn marks_by_clsact_outlive_the_daemon_and_end_with_the_gate() {
+    for no_metadata in ["false", "true"] {
+        let lab = Lab::new();
+        let counters = Counters::install(&lab.inside, &[("marked", "meta mark 7")]);
+        let environment = [("OCTROI_CLSACT", "true"), ("OCTROI_NO_METADATA", no_metadata)];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let mut gate = Gate::start_with(&lab, Setup { environment, ..Setup::new(MARK_US) });
+        let source: IpAddr = "8.8.8.8".parse().expect("an address");
+        let frame = udp(source, lab.pair().gate4.into()).ports(4000, 9).frame();
+        let sender = Sender::new(&lab.outside, &lab.pair().peer);
+        thread::scope(|scope| {
+            let traffic = scope.spawn(|| {
+                for _ in 0..4000 {
+                    sender.flood(&[&frame], 1, Duration::from_secs(1));
+                    thread::sleep(Duration::from_micros(500));
+                }
+            });
+            while !traffic.is_finished() {
+                assert!(gate.stop().success(), "{}", gate.describe());
+                assert_eq!((by_clsact(&lab), by_tcx(&lab)), (1, 0));
+                gate.start_again();
+                gate.kill();
+                gate.start_again();
+                gate.reload().success();
+            }
+        });
+        assert_eq!((by_clsact(&lab), by_tcx(&lab)), (1, 0));
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(counters.packets("marked"), 4000, "no metadata: {no_metadata}\n{}", gate.describe());
+
+        // What is somebody else's there stays.
+        filters(&lab, &["add", "prio", "9", "protocol", "all", "bpf", "bytecode", "1,6 0 0 0"]);
+        for policy in ["", MARK_US] {
+            gate.stop();
+            gate.write(policy);
+            gate.start_again();
+            assert_eq!(by_clsact(&lab), usize::from(policy == MARK_US), "{}", gate.describe());
+        }
+        gate.stop();
+        gate.octroi(["detach"]).success();
+        let left = filters(&lab, &["show"]);
+        assert!(left.contains("pref 9 ") && !left.contains("octroi_mark"), "{left}");
     }
 }
 

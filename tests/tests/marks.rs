@@ -23,13 +23,14 @@ const US: &str = "8.8.8.8";
 const FR: &str = "2a01:e00::1";
 const PORT: u16 = 5300;
 
-/// A lab that has forgotten about metadata, or has not.
-fn setups() -> [Setup; 3] {
+/// With metadata or without, by tcx or by clsact.
+fn setups() -> [Setup; 4] {
     let environment = vec![("OCTROI_NO_METADATA".to_owned(), "true".to_owned())];
     [
         Setup { mode: "native".into(), ..Setup::new(STORY) },
         Setup { mode: "generic".into(), ..Setup::new(STORY) },
         Setup { environment, ..Setup::new(STORY) },
+        Setup { environment: vec![("OCTROI_CLSACT".to_owned(), "true".to_owned())], ..Setup::new(STORY) },
     ]
 }
 

@@ -45,6 +45,7 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
         no_metadata: args.no_metadata,
         parts: args.table_parts,
         plain_stores: args.plain_stores,
+        clsact: args.clsact,
         ..ProgramOptions::default()
     };
     daemon::run(&args.config.config, options)

@@ -80,6 +80,9 @@ pub struct RunArgs {
     /// Write buckets of limits with plain stores, as on kernels before 5.12: for tests.
     #[arg(long, hide = true, env = "OCTROI_PLAIN_STORES")]
     pub plain_stores: bool,
+    /// Attach the program for marks by clsact, as on kernels before 6.6: for tests.
+    #[arg(long, hide = true, env = "OCTROI_CLSACT")]
+    pub clsact: bool,
 }
 
 /// Arguments of `reload`.

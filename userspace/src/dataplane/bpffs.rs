@@ -94,6 +94,17 @@ pub enum BpffsError {
         /// What helps.
         next: &'static str,
     },
+    /// A filter that goes with the pins stays.
+    #[error(
+        "remove the tc filter that sets marks from interface {index}: {error}; run octroi detach as root, or remove it by hand: tc \
+         filter show dev NAME ingress"
+    )]
+    Filter {
+        /// The interface's index.
+        index: u32,
+        /// The kernel's reason.
+        error: io::Error,
+    },
     /// Anything else.
     #[error("{path}: {error}")]
     Io {

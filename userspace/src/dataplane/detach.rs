@@ -17,7 +17,7 @@ use octroi_abi::name;
 use super::{
     attach::{is_link, netns, pin_index},
     bpffs::{BpffsError, SCRATCH, SCRATCH_APART, is_bpffs, is_version},
-    interfaces,
+    clsact, interfaces,
     kept::is_kept,
 };
 
@@ -57,6 +57,9 @@ pub fn remove_pins(base: &Path, all: bool) -> Result<Option<Removed>, BpffsError
         for name in pins.names()? {
             let ours = all || name.ends_with(&own);
             if ours && (is_link(&name) || is_kept(&name)) {
+                if let Some(index) = pin_index(&name) {
+                    remove_filter(index)?;
+                }
                 pins.remove(&name)?;
                 removed.programs += usize::from(is_link(&name));
             } else if all && name.starts_with(SCRATCH) {
@@ -85,6 +88,15 @@ pub fn filtered_by_pins(base: &Path) -> Vec<String> {
     let present = interfaces::list().unwrap_or_default().into_iter();
     let filtered = present.filter(|one| one.xdp.is_some() && indices.contains(&one.index));
     filtered.map(|one| one.name).collect()
+}
+
+/// Removes the filter that sets marks where there is no link for it. What the gate has pinned there tells that it is this gate's.
+fn remove_filter(index: u32) -> Result<(), BpffsError> {
+    match clsact::remove(index) {
+        // The interface is gone, and took it along.
+        Err(error) if error.raw_os_error() != Some(libc::ENODEV) => Err(BpffsError::Filter { index, error }),
+        _ => Ok(()),
+    }
 }
 
 /// Removes what loads beside the pins left whose process was killed: directories that nobody has locked. What another user

@@ -1,30 +1,41 @@
 //! The tc programs that set marks, one on each interface while a generation has marks.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use aya::{
     programs::{
-        LinkOrder, ProgramError, TcAttachType,
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
         links::{FdLink, PinnedLink},
         tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
     },
     util::KernelVersion,
 };
-use octroi_abi::name;
 
-use super::{DataplaneError, attach::pin_name, bpffs::Pins, error::with_sources, program::Program};
+use super::{
+    DataplaneError,
+    attach::pin_name,
+    bpffs::Pins,
+    clsact::{self, Place},
+    error::with_sources,
+    program::{Program, ProgramOptions},
+};
 
 /// The tc programs that set marks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Filters {
-    /// Links of kernels before 6.6 by interface: they cannot be pinned, and end with the daemon.
-    legacy: BTreeMap<u32, SchedClassifierLink>,
+    /// Attached by clsact: see [`ProgramOptions::clsact`].
+    clsact: bool,
 }
 
 impl Filters {
+    pub(super) fn new(options: ProgramOptions) -> Self {
+        let before = |version| version < KernelVersion::new(6, 6, 0);
+        Self { clsact: options.clsact || KernelVersion::current().is_ok_and(before) }
+    }
+
     /// Attaches the program for marks to an interface, or steps to it where an older one runs.
     pub(super) fn attach(
-        &mut self,
+        &self,
         pins: &Pins,
         program: &mut Program,
         index: u32,
@@ -36,32 +47,11 @@ impl Filters {
         })
     }
 
-    fn try_attach(
-        &mut self,
-        pins: &Pins,
-        program: &mut Program,
-        index: u32,
-        name: &str,
-    ) -> Result<(), String> {
+    fn try_attach(&self, pins: &Pins, program: &mut Program, index: u32, name: &str) -> Result<(), String> {
         let text = |error: ProgramError| with_sources(&error);
         let tc = program.tc().map_err(|error| error.to_string())?;
-        if KernelVersion::current().is_ok_and(|version| version < KernelVersion::new(6, 6, 0)) {
-            let id = match self.legacy.remove(&index) {
-                Some(link) => tc.attach_to_link(link).map_err(text)?,
-                None => {
-                    match tc::qdisc_add_clsact(name) {
-                        Err(tc::TcError::AlreadyAttached) | Ok(()) => {}
-                        Err(error) => return Err(with_sources(&error)),
-                    }
-                    // Left by a daemon that was killed.
-                    let _ = tc::qdisc_detach_program(name, TcAttachType::Ingress, name::TC_PROGRAM);
-                    let options = NlOptions { priority: 1, handle: TcHandle::new(0, 1), classid: None };
-                    tc.attach_with_options(name, TcAttachType::Ingress, TcAttachOptions::Netlink(options))
-                        .map_err(text)?
-                }
-            };
-            self.legacy.insert(index, tc.take_link(id).map_err(text)?);
-            return Ok(());
+        if self.clsact {
+            return by_clsact(tc, index, name);
         }
         let path = pins.path(&pin_name("tc", index));
         for pin in left(pins, index) {
@@ -89,12 +79,43 @@ impl Filters {
     }
 
     /// Detaches the program for marks from an interface, where there is one.
-    pub(super) fn detach(&mut self, pins: &Pins, index: u32) {
+    pub(super) fn detach(&self, pins: &Pins, index: u32) {
         for pin in left(pins, index) {
             let _ = fs::remove_file(pin);
         }
-        self.legacy.remove(&index);
+        if self.clsact
+            && let Err(error) = clsact::remove(index)
+            // The interface is gone, and took it along.
+            && error.raw_os_error() != Some(libc::ENODEV)
+        {
+            tracing::error!(%error, index, "remove the tc filter that sets marks");
+        }
     }
+}
+
+/// Attaches the program by clsact, or steps to it where an older one runs there: the kernel exchanges a filter's program at once.
+fn by_clsact(tc: &mut SchedClassifier, index: u32, name: &str) -> Result<(), String> {
+    let text = |error: ProgramError| with_sources(&error);
+    let left = clsact::find(index).map_err(|error| format!("look for tc filters: {error}"))?;
+    let id = match left.first() {
+        Some(&Place { priority, handle }) => {
+            let ingress = TcAttachType::Ingress;
+            let link = SchedClassifierLink::attached(name, ingress, priority, handle, None);
+            tc.attach_to_link(link.map_err(|error| error.to_string())?).map_err(text)?
+        }
+        None => {
+            match tc::qdisc_add_clsact(name) {
+                Ok(()) => {}
+                Err(tc::TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
+                Err(error) => return Err(with_sources(&error)),
+            }
+            let options = NlOptions { priority: 1, handle: TcHandle::new(0, 1), classid: None };
+            let options = TcAttachOptions::Netlink(options);
+            tc.attach_with_options(name, TcAttachType::Ingress, options).map_err(text)?
+        }
+    };
+    // Dropped, it would remove the filter, which has to outlive this daemon. It holds no resources.
+    tc.take_link(id).map(std::mem::forget).map_err(text)
 }
 
 /// The pins of links for marks on that interface: ours, and what other versions left.

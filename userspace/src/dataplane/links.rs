@@ -88,7 +88,7 @@ impl Dataplane {
         let loaded = Program::load(&pins.scratch()?, compiled, sharing, options);
         let (current, shared) = loaded.inspect_err(|_| pins.tidy())?;
         let shared = shared.ok_or(DataplaneError::Missing { name: "COUNTERS" })?;
-        let (filtered, filters) = (BTreeMap::new(), Filters::default());
+        let (filtered, filters) = (BTreeMap::new(), Filters::new(options));
         Ok(Self { pins, shared, current, filtered, filters, refused: BTreeSet::new(), options })
     }
 

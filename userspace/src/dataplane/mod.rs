@@ -7,6 +7,7 @@
 mod attach;
 pub mod bpffs;
 pub mod clock;
+mod clsact;
 pub mod counters;
 mod detach;
 mod error;

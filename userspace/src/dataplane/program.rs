@@ -30,6 +30,8 @@ pub struct ProgramOptions {
     pub alone: bool,
     /// Write buckets with plain stores, as on kernels before 5.12 that cannot compare and exchange.
     pub plain_stores: bool,
+    /// Attach the program for marks by clsact, as before Linux 6.6, which has no tcx.
+    pub clsact: bool,
     /// Note the slot of each packet, for test runs.
     pub trace: bool,
 }

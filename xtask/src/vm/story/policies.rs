@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::ensure as hold;
+use anyhow::{Context, ensure as hold};
 
 use super::{POLICY, Story};
 use crate::vm::wire::Source;
@@ -111,6 +111,11 @@ impl Story<'_> {
                 (count.answered < count.sent / 2) == (limited || !answered),
                 "{source:?}: {count} answered"
             );
+        }
+        // Before Linux 6.6 no link holds what sets the mark.
+        for what in ["stop", "start"] {
+            self.machine.sh(&format!("systemctl {what} octroi"))?;
+            self.answers(Source::Ends, false).with_context(|| format!("marks after systemctl {what}"))?;
         }
         for (source, verdict) in LIVE {
             let said = self.machine.sh(&format!(

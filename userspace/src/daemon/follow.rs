@@ -148,6 +148,8 @@ impl Follower {
     fn look(&mut self, now: Instant, files: Files, found: Found, written: bool) -> Next {
         let Files { generation, read, wait } = files;
         if wait {
+            // Nor is anything told meanwhile.
+            self.writing = None;
             return Next::Wait(LOOK_AGAIN);
         }
         if generation != self.generation || !read.keys().eq(self.tried.keys()) {
@@ -337,8 +339,9 @@ mod tests {
         let mut world = World::new();
         world.files.wait = true;
         world.write("12");
-        world.after(0, false);
-        assert_eq!(world.after(100, false), 5);
+        world.after(0, true);
+        assert_eq!(world.after(100, true), 5);
+        assert_eq!(world.follower.unfinished(world.now), None);
         world.files.wait = false;
         assert_eq!(world.after(1, false), 2);
         assert_eq!(world.after(2, false), 0);

@@ -219,7 +219,7 @@ mod tests {
         assert!(timeout(short, watch.changed()).await.is_err(), "that was about another file");
         fs::rename(path.join("other.mmdb"), path.join("country.mmdb")).expect("a directory of ours");
         timeout(Duration::from_secs(5), watch.changed()).await.expect("told");
-        assert_eq!(watch.written(), [PathBuf::new(); 0]);
+        assert!(watch.written().is_empty());
 
         let mut file = fs::OpenOptions::new().append(true).open(path.join("country.mmdb")).expect("ours");
         io::Write::write_all(&mut file, b"y").expect("a file of ours");
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(watch.written(), [path.join("country.mmdb")], "it still is");
         drop(file);
         timeout(Duration::from_secs(5), watch.changed()).await.expect("told");
-        assert_eq!(watch.written(), [PathBuf::new(); 0]);
+        assert!(watch.written().is_empty());
 
         // Somebody goes on writing into what was replaced.
         let mut file = fs::OpenOptions::new().append(true).open(path.join("country.mmdb")).expect("ours");

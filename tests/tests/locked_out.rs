@@ -217,6 +217,8 @@ fn files_that_lock_out_somebody_wait_until_he_has_gone() {
     assert!(held().is_null());
     assert_eq!(gate.metrics().get("octroi_geoip_held", &[("database", "list")]), Some(0.0));
     assert_eq!(gate.log().matches("hold files that changed").count(), 1, "{}", gate.log());
+    let told = "files are taken that were held while somebody was logged in: whoever is logged in by ssh would be locked out";
+    contains(&gate.log(), &[told]);
 }
 
 #[test]

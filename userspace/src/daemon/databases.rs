@@ -102,6 +102,7 @@ impl Engine {
             }
             Ok(Tried::Moved) => Ok(Followed::Moved),
             Ok(Tried::Taken(warnings)) => {
+                live.nobody_is_spared(true);
                 live.succeeded(&warnings);
                 Ok(Followed::Taken)
             }
@@ -130,6 +131,7 @@ impl Live {
     /// The files are those that run: what was held of others, or wrong with them, is over.
     fn as_before(&mut self) {
         self.held.clear();
+        self.nobody_is_spared(false);
         if !self.refused && self.last_reload.error.is_some() {
             self.last_reload = success();
             tracing::info!(generation = self.generation, "the files are again those that were loaded");

@@ -76,6 +76,8 @@ pub(super) struct Live {
     pub(super) standings: Standings,
     /// Databases and lists that were not taken.
     pub(super) held: Vec<HeldDatabase>,
+    /// Whom files that were held would have locked out, and how.
+    pub(super) spared: Option<String>,
     pub(super) generation: u64,
     /// Whether somebody has asked for a configuration that is not the live one, in vain.
     pub(super) refused: bool,
@@ -238,6 +240,7 @@ impl Engine {
             databases: candidate.databases,
             standings: candidate.standings,
             held: Vec::new(),
+            spared: None,
             generation: 1,
             refused: false,
             last_reload: match (&candidate.fallback, &given_up) {

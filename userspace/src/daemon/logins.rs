@@ -181,6 +181,14 @@ impl Live {
             "hold files that changed, until those have gone, since {reason} (`octroi reload` takes them nevertheless)"
         )));
         self.hold(files.into_iter().map(|file| (file, reason.to_owned())));
+        self.spared = Some(reason.to_owned());
+    }
+
+    /// Those are taken by now, or others: whoever was spared has gone, and does not get in again. That is told, where it is so.
+    pub(super) fn nobody_is_spared(&mut self, taken: bool) {
+        if let Some(reason) = self.spared.take().filter(|_| taken) {
+            tracing::warn!("files are taken that were held while somebody was logged in: {reason}");
+        }
     }
 
     /// Shows files that are held, in place of those that were.

@@ -115,8 +115,10 @@ pub fn detach(args: &DetachArgs) -> Result<(), Failure> {
             )
             .into());
         }
+        // One is there, and would attach again.
+        Ok(other) => return Err(unexpected(other)),
         Err(error @ AskError::Silent { .. }) => return Err(anyhow::Error::from(error).into()),
-        Ok(_) | Err(AskError::Absent { .. }) => {}
+        Err(AskError::Absent { .. }) => {}
     }
     let shown = pins.display();
     let Some(Removed { programs, elsewhere }) = remove_pins(&pins, args.all)? else {

@@ -3,8 +3,8 @@
 use std::{
     fs, io,
     net::IpAddr,
-    os::unix::fs::{FileTypeExt, PermissionsExt},
-    path::{Path, PathBuf},
+    os::unix::fs::{FileTypeExt, PermissionsExt, chown},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -13,16 +13,17 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
-    sync::{Semaphore, mpsc, oneshot},
-    time::timeout,
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout},
 };
 
+pub use super::ask::{AskError, ask};
 use super::{
     Event,
     confirm::{Change, Install, Order},
     engine::Engine,
     leases::Wish,
-    peer::{self, Right},
+    peer::{self, NOT_PERMITTED, Places, Right},
     rollback::Back,
     status::Status,
 };
@@ -88,7 +89,12 @@ pub enum Request {
 impl Request {
     /// Whether it changes nothing.
     pub(super) const fn only_reads(&self) -> bool {
-        matches!(self, Self::Status | Self::Explain { .. } | Self::ExplainBriefly { .. } | Self::Leases)
+        matches!(self, Self::Status) || self.may_have_a_long_answer()
+    }
+
+    /// Whether its answer may be megabytes long.
+    pub(super) const fn may_have_a_long_answer(&self) -> bool {
+        matches!(self, Self::Explain { .. } | Self::ExplainBriefly { .. } | Self::Leases)
     }
 }
 
@@ -186,12 +192,15 @@ impl Reply {
             }
         }
     }
+
+    /// It is not done, and configuration and databases have no part in that.
+    pub(super) const fn refused(error: String) -> Self {
+        Self::Failed { error, invalid: false }
+    }
 }
 
 /// A request is this long at most: some thousand addresses. The socket is for octroi's own commands.
 const MAX_REQUEST: u64 = 256 << 10;
-/// Connections at once; beyond, whoever connects waits until one ends.
-const CONNECTIONS: usize = 64;
 /// A policy that is applied is this long at most; what is large about policies is in lists.
 pub const MAX_POLICY: usize = 4 << 20;
 /// One with a policy: in JSON, a line's end is two characters.
@@ -199,7 +208,9 @@ const MAX_ORDER: u64 = 2 * MAX_POLICY as u64 + MAX_REQUEST;
 /// How one with a policy begins, as `ask` writes it.
 const ORDER: &[u8] = b"{\"command\":\"apply\",";
 /// How long a client may take to ask, and to read the answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait where no connection can be accepted: descriptors may be free again by then.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The socket, which goes with this value.
 #[derive(Debug)]
@@ -211,7 +222,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Makes the socket: for its owner only, or, where a group may read, for everybody, who are then told apart by [`Right`].
+    /// Makes the socket: for its owner only, or, where a group may read, for the group, too. Where it cannot be given to the
+    /// group, it is for everybody; who may ask what is [`Right`]'s business in any case.
     ///
     /// # Errors
     /// When another daemon answers there, it cannot be made, or there is no such group.
@@ -233,8 +245,9 @@ impl Listener {
                 status.pid,
                 path.display()
             ),
+            Ok(_) => anyhow::bail!("another octroi already runs and answers at {}", path.display()),
             Err(error @ AskError::Silent { .. }) => return Err(error.into()),
-            Ok(_) | Err(AskError::Absent { .. }) => {}
+            Err(AskError::Absent { .. }) => {}
         }
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).map_err(failed)?;
@@ -251,7 +264,19 @@ impl Listener {
             Err(error) => return Err(failed(error)),
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
-        let mode = if group.is_some() { 0o666 } else { 0o600 };
+        let mode = match group.map(|group| chown(path, None, Some(group))) {
+            None => 0o600,
+            Some(Ok(())) => 0o660,
+            Some(Err(error)) => {
+                tracing::info!(
+                    "give the control socket {} to [control] group {:?}: {error}; everybody may connect, and is told apart by \
+                     the kernel's word; to keep others from that, make the user that octroi runs as a member of the group",
+                    path.display(),
+                    control.group.as_deref().unwrap_or_default()
+                );
+                0o666
+            }
+        };
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
         Ok(Self { listener, path: path.into(), group })
     }
@@ -263,25 +288,32 @@ impl Drop for Listener {
     }
 }
 
-/// Answers requests, each in a task of its own.
+/// Answers requests, each in a task of its own. Whoever has no place, or no right to one, is turned away at once: what waits to
+/// be accepted waits for nobody.
 pub async fn serve(listener: Listener, engine: Arc<Engine>, events: mpsc::Sender<Event>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Places::new());
     loop {
-        let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
-        match listener.listener.accept().await {
-            Ok((stream, _)) => {
-                let (engine, events) = (Arc::clone(&engine), events.clone());
-                let right = Right::of(&stream, listener.group);
+        let stream = match listener.listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "accept on the control socket");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        match places.admit(&stream, listener.group) {
+            Ok((right, place)) => {
+                let (engine, events, places) = (Arc::clone(&engine), events.clone(), Arc::clone(&places));
                 tokio::spawn(async move {
-                    if let Err(error) = answer(stream, right, engine, events).await {
+                    if let Err(error) = answer(stream, right, &places, engine, events).await {
                         tracing::debug!(%error, "control socket");
                     }
                     drop(place);
                 });
             }
-            Err(error) => {
-                tracing::warn!(%error, "accept on the control socket");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            Err(why) => {
+                // It may have gone.
+                let _ = peer::turn_away(stream, why);
             }
         }
     }
@@ -289,39 +321,70 @@ pub async fn serve(listener: Listener, engine: Arc<Engine>, events: mpsc::Sender
 
 async fn answer(
     mut stream: UnixStream,
-    right: io::Result<Right>,
+    right: Right,
+    places: &Places,
     engine: Arc<Engine>,
     events: mpsc::Sender<Event>,
 ) -> io::Result<()> {
-    let right = right?;
     let (reader, mut writer) = stream.split();
-    let line = timeout(PATIENCE, request(reader)).await??;
-    let failed = |error: String| Reply::Failed { error, invalid: false };
-    let reply = match serde_json::from_slice(&line) {
-        Ok(request) if !right.allows(&request) => failed(
-            "not permitted: root may, and the user that octroi runs as; members of [control] group may ask what changes nothing"
-                .into(),
-        ),
-        Ok(Request::Status) => {
+    let line = timeout(PATIENCE, request(reader, right)).await??;
+    let mut turn = None;
+    let reply = match understand(&line, right) {
+        Ok(request) => match places.turn(right, &request).await {
+            Ok(waited) => {
+                turn = waited;
+                carry_out(request, engine, events).await?
+            }
+            Err(why) => Reply::refused(why),
+        },
+        Err(why) => Reply::refused(why),
+    };
+    let mut text = serde_json::to_vec(&reply)?;
+    drop(reply);
+    text.push(b'\n');
+    let written = timeout(PATIENCE, writer.write_all(&text)).await?;
+    drop(turn);
+    written
+}
+
+/// What is asked, where it may be; else what to say.
+fn understand(line: &[u8], right: Right) -> Result<Request, String> {
+    if !line.ends_with(b"\n") && line.len() as u64 >= MAX_REQUEST {
+        return Err(if line.starts_with(ORDER) && right != Right::All {
+            NOT_PERMITTED.into()
+        } else {
+            format!(
+                "refused: a request has {MAX_REQUEST} bytes at most; ask about fewer addresses at a time, as `octroi explain -` does"
+            )
+        });
+    }
+    match serde_json::from_slice::<Request>(line) {
+        Ok(request) if !right.allows(&request) => Err(NOT_PERMITTED.into()),
+        Ok(request) => Ok(request),
+        Err(error) => Err(format!("not understood: {error}")),
+    }
+}
+
+async fn carry_out(request: Request, engine: Arc<Engine>, events: mpsc::Sender<Event>) -> io::Result<Reply> {
+    Ok(match request {
+        Request::Status => {
             let status =
                 tokio::task::spawn_blocking(move || engine.status()).await.map_err(io::Error::other)?;
             Reply::new(status, |status| Reply::Status(Box::new(status)))
         }
-        Ok(Request::Reload { accept, login }) => {
+        Request::Reload { accept, login } => {
             in_turn(&events, |answer| Event::Reload { accept, login, answer: Some(answer) }).await
         }
-        Ok(Request::Apply(order)) => {
-            in_turn(&events, |answer| Event::Change(Change::Apply(order), answer)).await
-        }
-        Ok(Request::Confirm) => in_turn(&events, |answer| Event::Change(Change::Confirm, answer)).await,
-        Ok(Request::Rollback(back)) => {
+        Request::Apply(order) => in_turn(&events, |answer| Event::Change(Change::Apply(order), answer)).await,
+        Request::Confirm => in_turn(&events, |answer| Event::Change(Change::Confirm, answer)).await,
+        Request::Rollback(back) => {
             in_turn(&events, |answer| Event::Change(Change::Rollback(back), answer)).await
         }
-        Ok(Request::Installed) => {
+        Request::Installed => {
             tokio::task::spawn_blocking(move || engine.keep()).await.map_err(io::Error::other)?;
             Reply::Noted
         }
-        Ok(Request::Explain { addresses, question }) => {
+        Request::Explain { addresses, question } => {
             let explain = move || {
                 engine.explain(&addresses, question, |explainer, one, lease| {
                     explainer.explain_under(one, lease)
@@ -330,7 +393,7 @@ async fn answer(
             let result = tokio::task::spawn_blocking(explain).await.map_err(io::Error::other)?;
             Reply::new(result, |explanations| Reply::Explained { explanations })
         }
-        Ok(Request::ExplainBriefly { addresses, question }) => {
+        Request::ExplainBriefly { addresses, question } => {
             let explain = move || {
                 engine
                     .explain(&addresses, question, |explainer, one, lease| explainer.brief_under(one, lease))
@@ -338,33 +401,29 @@ async fn answer(
             let result = tokio::task::spawn_blocking(explain).await.map_err(io::Error::other)?;
             Reply::new(result, |briefs| Reply::ExplainedBriefly { briefs })
         }
-        Ok(Request::AddLease(wish)) => {
+        Request::AddLease(wish) => {
             let add = move || engine.add_lease(wish);
             let result = tokio::task::spawn_blocking(add).await.map_err(io::Error::other)?;
             Reply::new(result, |(lease, replaced)| Reply::LeaseAdded { lease, replaced })
         }
-        Ok(Request::RemoveLease { prefix }) => {
+        Request::RemoveLease { prefix } => {
             let remove = move || engine.remove_lease(prefix);
             let result = tokio::task::spawn_blocking(remove).await.map_err(io::Error::other)?;
             Reply::new(result, |lease| Reply::LeaseRemoved { lease })
         }
-        Ok(Request::Leases) => {
+        Request::Leases => {
             let leases = tokio::task::spawn_blocking(move || engine.leases());
             Reply::Leases { leases: leases.await.map_err(io::Error::other)? }
         }
-        Err(error) => failed(format!("not understood: {error}")),
-    };
-    let mut text = serde_json::to_vec(&reply)?;
-    text.push(b'\n');
-    timeout(PATIENCE, writer.write_all(&text)).await?
+    })
 }
 
 /// One line, or as much of it as a request may have.
-async fn request(reader: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
+async fn request(reader: impl AsyncRead + Unpin, right: Right) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     let mut reader = BufReader::new(reader.take(MAX_REQUEST));
     reader.read_until(b'\n', &mut line).await?;
-    if line.starts_with(ORDER) && !line.ends_with(b"\n") {
+    if right == Right::All && line.starts_with(ORDER) && !line.ends_with(b"\n") {
         reader.get_mut().set_limit(MAX_ORDER - MAX_REQUEST);
         reader.read_until(b'\n', &mut line).await?;
     }
@@ -377,85 +436,6 @@ async fn in_turn(events: &mpsc::Sender<Event>, event: impl FnOnce(oneshot::Sende
     let sent = events.send(event(answer)).await;
     match (sent, answered.await) {
         (Ok(()), Ok(reply)) => reply,
-        _ => Reply::Failed { error: "the daemon is about to end".into(), invalid: false },
+        _ => Reply::refused("the daemon is about to end".into()),
     }
-}
-
-/// Why a daemon gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// No daemon is there.
-    #[error("ask the daemon at {}: {error}; {}", path.display(), advice(.error))]
-    Absent {
-        /// The socket.
-        path: PathBuf,
-        /// Why nobody is there.
-        error: io::Error,
-    },
-    /// One is there, and does not answer.
-    #[error(
-        "the daemon at {} (process {}) took the question and gave no answer in {} s; it may still do what it was asked; look at its \
-         log, or end it: kill -9 {}, after which its programs go on filtering",
-        path.display(), spell(*.pid), patience.as_secs(), spell(*.pid)
-    )]
-    Silent {
-        /// The socket.
-        path: PathBuf,
-        /// The process that made it.
-        pid: Option<i32>,
-        /// How long it had.
-        patience: Duration,
-    },
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(libc::EACCES) => "run this as root, or as the user that octroi runs as",
-        _ => {
-            "is `octroi run` running with this configuration? (Where its [control] socket has just been changed, the daemon answers \
-             at the former one until it is restarted.)"
-        }
-    }
-}
-
-fn spell(pid: Option<i32>) -> String {
-    pid.map_or_else(|| "unknown".into(), |pid| pid.to_string())
-}
-
-/// Asks the daemon at that socket.
-///
-/// # Errors
-/// When nobody answers.
-pub async fn ask(path: &Path, request: Request) -> Result<Reply, AskError> {
-    // A reload of large databases on a slow machine takes a while.
-    let patience = match request {
-        Request::Status => PATIENCE,
-        // Changes to leases and explanations wait for it.
-        Request::Reload { .. }
-        | Request::Explain { .. }
-        | Request::ExplainBriefly { .. }
-        | Request::AddLease(_)
-        | Request::RemoveLease { .. }
-        | Request::Leases
-        | Request::Apply(_)
-        | Request::Confirm
-        | Request::Rollback(_)
-        | Request::Installed => 24 * PATIENCE,
-    };
-    let absent = |error: io::Error| AskError::Absent { path: path.into(), error };
-    let connect = timeout(PATIENCE, UnixStream::connect(path)).await;
-    let silent = |pid| AskError::Silent { path: path.into(), pid, patience };
-    let mut stream = connect.map_err(|_| silent(None))?.map_err(absent)?;
-    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
-    let exchange = async {
-        let mut text = serde_json::to_vec(&request)?;
-        text.push(b'\n');
-        stream.write_all(&text).await?;
-        let mut line = String::new();
-        if BufReader::new(&mut stream).read_line(&mut line).await? == 0 {
-            return Err(io::Error::other("it ended before it answered"));
-        }
-        Ok(serde_json::from_str(&line)?)
-    };
-    timeout(patience, exchange).await.map_err(|_| silent(pid))?.map_err(absent)
 }

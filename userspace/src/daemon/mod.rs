@@ -2,6 +2,7 @@
 
 pub mod account;
 mod admission;
+mod ask;
 mod book;
 mod clock;
 pub mod confirm;

@@ -1,13 +1,30 @@
-//! Who is at the other end of the control socket, and what they may ask: by the kernel's word (unix(7), SO_PEERCRED and
-//! SO_PEERGROUPS), not by theirs.
+//! Who is at the other end of the control socket, what they may ask, and how many there may be: by the kernel's word
+//! (unix(7), SO_PEERCRED and SO_PEERGROUPS), not by theirs.
 
 use std::{
     ffi::CString,
-    io,
+    io::{self, Write},
     os::fd::{AsFd, AsRawFd},
+    sync::Arc,
+    time::Duration,
 };
 
-use super::control::Request;
+use tokio::{
+    net::UnixStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::control::{Reply, Request};
+
+/// What is said to whoever may not ask what they ask.
+pub(super) const NOT_PERMITTED: &str = "not permitted: root may, and the user that octroi runs as; members of [control] group may ask what changes nothing";
+/// Connections at once of root and of the user that octroi runs as.
+const OWN: usize = 256;
+/// The same of all members of the group together. However many they make, the others' places are free.
+const READERS: usize = 32;
+/// How long a member waits for the answers of others.
+const TURN: Duration = Duration::from_secs(60);
 
 /// What somebody may ask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +48,7 @@ impl Right {
     }
 
     /// What whoever is at the other end of a connection may ask. `group`: the id of the group whose members may read.
-    pub(super) fn of(stream: &tokio::net::UnixStream, group: Option<u32>) -> io::Result<Self> {
+    pub(super) fn of(stream: &UnixStream, group: Option<u32>) -> io::Result<Self> {
         let peer = stream.peer_cred()?;
         // SAFETY: the call has no arguments and cannot fail.
         if peer.uid() == 0 || peer.uid() == unsafe { libc::geteuid() } {
@@ -41,6 +58,67 @@ impl Right {
         let member = peer.gid() == group || supplementary_groups(stream)?.contains(&group);
         Ok(if member { Self::Read } else { Self::Nothing })
     }
+}
+
+/// How many clients are served at once. Nobody waits for a place where others would wait behind him.
+#[derive(Debug)]
+pub(super) struct Places {
+    own: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+    /// Held by a member whose answer may be long, until that is written: there is one in memory at most.
+    long: Arc<Semaphore>,
+}
+
+impl Places {
+    pub(super) fn new() -> Self {
+        let places = |number| Arc::new(Semaphore::new(number));
+        Self { own: places(OWN), readers: places(READERS), long: places(1) }
+    }
+
+    /// What a client may ask, and its place; else why there is none for it. Nothing is read from it, and nothing waited for.
+    pub(super) fn admit(
+        &self,
+        stream: &UnixStream,
+        group: Option<u32>,
+    ) -> Result<(Right, OwnedSemaphorePermit), String> {
+        let right = Right::of(stream, group).map_err(|error| format!("ask the kernel who asks: {error}"))?;
+        let (places, number, who) = match right {
+            Right::All => (&self.own, OWN, "root and the user that octroi runs as"),
+            Right::Read => (&self.readers, READERS, "members of [control] group"),
+            Right::Nothing => return Err(NOT_PERMITTED.into()),
+        };
+        let place = Arc::clone(places).try_acquire_owned().map_err(|_| {
+            format!("refused: {who} have {number} connections at once, and all are taken; ask again in some seconds")
+        })?;
+        Ok((right, place))
+    }
+
+    /// Waits until a member may have an answer that may be long; nobody else waits for that. `Err`: it took too long.
+    pub(super) async fn turn(
+        &self,
+        right: Right,
+        request: &Request,
+    ) -> Result<Option<OwnedSemaphorePermit>, String> {
+        if right == Right::All || !request.may_have_a_long_answer() {
+            return Ok(None);
+        }
+        match timeout(TURN, Arc::clone(&self.long).acquire_owned()).await {
+            Ok(turn) => Ok(turn.ok()),
+            Err(_) => Err(format!(
+                "refused: other members of [control] group were being answered for {} s; ask again",
+                TURN.as_secs()
+            )),
+        }
+    }
+}
+
+/// Tells a client why nothing is read from it, where that can be written without waiting, and closes.
+pub(super) fn turn_away(stream: UnixStream, why: String) -> io::Result<()> {
+    tracing::debug!(why, "a client of the control socket is turned away");
+    let mut text = serde_json::to_vec(&Reply::refused(why))?;
+    text.push(b'\n');
+    // Does not block, as before; tokio's own would first have to wait until it is known to be writable.
+    stream.into_std()?.write_all(&text)
 }
 
 /// The id of a group.
@@ -68,23 +146,31 @@ pub(super) fn group(name: &str) -> anyhow::Result<u32> {
 fn supplementary_groups(stream: &impl AsFd) -> io::Result<Vec<u32>> {
     /// NGROUPS_MAX (include/uapi/linux/limits.h).
     const MOST: usize = 65_536;
-    let mut groups = vec![0u32; MOST];
-    let mut bytes = libc::socklen_t::try_from(size_of_val(groups.as_slice())).expect("256 KiB");
-    // SAFETY: the kernel writes at most `bytes` bytes into a vector that has as many.
-    let result = unsafe {
-        libc::getsockopt(
-            stream.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERGROUPS,
-            groups.as_mut_ptr().cast(),
-            &raw mut bytes,
-        )
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
+    // Few have more, and whoever connects in a loop is to cost little.
+    let mut groups = vec![0u32; 64];
+    loop {
+        let mut bytes = libc::socklen_t::try_from(size_of_val(groups.as_slice())).expect("256 KiB");
+        // SAFETY: the kernel writes at most `bytes` bytes into a vector that has as many.
+        let result = unsafe {
+            libc::getsockopt(
+                stream.as_fd().as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut bytes,
+            )
+        };
+        if result == 0 {
+            groups.truncate(bytes as usize / size_of::<u32>());
+            return Ok(groups);
+        }
+        match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ERANGE) && groups.len() < MOST => {
+                groups.resize(MOST, 0);
+            }
+            error => return Err(error),
+        }
     }
-    groups.truncate(bytes as usize / size_of::<u32>());
-    Ok(groups)
 }
 
 #[cfg(test)]

@@ -366,6 +366,71 @@ fn members_take_their_own_places_and_little_memory() {
     as_somebody(&gate, ADM, &["status"]).success();
 }
 
+/// What a member is answered.
+fn answer_to_member(gate: &Gate<'_>, request: &str) -> String {
+    somebody(ADM, || {
+        let mut client = ask(gate);
+        client.write_all(request.as_bytes()).expect("it is read");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("JSON");
+        answer
+    })
+}
+
+#[test]
+fn members_get_no_answer_that_takes_much_memory_and_all_that_they_want_to_know() {
+    const RULES: usize = 300;
+    let lab = Lab::new();
+    let rules: String = (0..RULES)
+        .map(|number| {
+            format!("[[rule]]\nname = \"rule-{number}\"\nsource = {{ cidr = [\"192.0.2.{}/32\"] }}\naction = \"drop\"\n", number % 256)
+        })
+        .collect();
+    let gate = with_group(&lab, &rules);
+    let request = |command: &str, count: usize| {
+        let addresses = vec!["\"1.1.1.1\""; count].join(",");
+        format!(
+            "{{\"command\":\"{command}\",\"addresses\":[{addresses}],\"question\":{{\"service\":null,\"at\":0}}}}\n"
+        )
+    };
+    for (command, most) in [("explain", 512), ("explain_briefly", 4096)] {
+        let mut answer = String::new();
+        let more = grows(&gate, || answer = answer_to_member(&gate, &request(command, 5_000)));
+        assert!(answer.contains(&format!("refused: explains {most} addresses")), "{answer:.300}");
+        assert!(more < 32 << 10, "{more} kB");
+        let more = grows(&gate, || answer = answer_to_member(&gate, &request(command, most)));
+        assert!(answer.starts_with("{\"reply\":\"explained"), "{answer:.300}");
+        assert!(answer.len() < 32 << 20, "{} bytes", answer.len());
+        assert!(more < 160 << 10, "{more} kB");
+    }
+    // Eight at once, who do not read: one answer is in memory.
+    let long = request("explain", 512);
+    let more = grows(&gate, || {
+        let clients = somebody(ADM, || {
+            let clients = (0..8).map(|_| {
+                let mut client = ask(&gate);
+                client.write_all(long.as_bytes()).expect("it is read");
+                client
+            });
+            clients.collect::<Vec<_>>()
+        });
+        thread::sleep(Duration::from_secs(4));
+        drop(clients);
+    });
+    assert!(more < 160 << 10, "{more} kB");
+    let input: String = (0..1_500).map(|number| format!("1.1.{}.{}\n", number / 256, number % 256)).collect();
+    let command = gate.command(["explain", "-", "--live", "--json"]);
+    let lines = command::run_with_input(command, &input, command::SHORT).success();
+    assert_eq!(lines.lines().count(), 1_500);
+    for (asked, line) in input.lines().zip(lines.lines()) {
+        let answer: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(
+            (&answer["address"], answer["rules"].as_array().map(Vec::len)),
+            (&asked.into(), Some(RULES))
+        );
+    }
+}
+
 #[test]
 fn without_a_group_the_socket_is_its_owners() {
     let lab = Lab::new();

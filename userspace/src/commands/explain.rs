@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Failure,
     config::{Config, Control},
-    daemon::control::{Reply, Request},
+    daemon::control::{MOST_BRIEFLY, MOST_WITH_REASONS, Reply, Request},
     geoip::Kind,
     lease::store::{Found, Store},
     policy::{
@@ -92,10 +92,15 @@ impl Daemon {
 
 impl Source for Daemon {
     fn explanations(&self, addresses: &[IpAddr]) -> Result<Vec<Explanation>, Failure> {
-        match self.ask(Request::Explain { addresses: addresses.to_vec(), question: self.1 })? {
-            Reply::Explained { explanations } => Ok(explanations),
-            other => Err(unexpected(other)),
+        let mut all = Vec::with_capacity(addresses.len());
+        // With many rules, an answer has only the first of them.
+        while let Some(rest @ [_, ..]) = addresses.get(all.len()..) {
+            match self.ask(Request::Explain { addresses: rest.to_vec(), question: self.1 })? {
+                Reply::Explained { explanations } if !explanations.is_empty() => all.extend(explanations),
+                other => return Err(unexpected(other)),
+            }
         }
+        Ok(all)
     }
 
     fn briefs(&self, addresses: &[IpAddr]) -> Result<Vec<Brief>, Failure> {
@@ -122,17 +127,13 @@ fn answer(source: &impl Source, args: &ExplainArgs) -> Result<(), Failure> {
     }
 }
 
-/// How many lines are read before they are answered: the daemon reads its databases again for each such batch.
-const BATCH: usize = 4096;
-/// The same where each answer has its reasons, and may be some kilobytes long.
-const BATCH_WITH_REASONS: usize = 512;
-
 /// Answers each line of standard input with one line, in order. A line that is not an address is answered too, and
 /// makes the command fail at the end.
 fn lines(source: &impl Source, json: bool) -> Result<(), Failure> {
     let mut input = io::stdin().lock();
     let mut output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let size = if json { BATCH_WITH_REASONS } else { BATCH };
+    // The daemon reads its databases again for each batch.
+    let size = if json { MOST_WITH_REASONS } else { MOST_BRIEFLY };
     let (mut number, mut bad) = (0, Vec::new());
     loop {
         let batch = Batch::read(&mut input, size, &mut number)

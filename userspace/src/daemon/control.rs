@@ -17,7 +17,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub use super::ask::{AskError, ask};
 use super::{
     Event,
     confirm::{Change, Install, Order},
@@ -26,6 +25,10 @@ use super::{
     peer::{self, NOT_PERMITTED, Places, Right},
     rollback::Back,
     status::Status,
+};
+pub use super::{
+    ask::{AskError, ask},
+    live::{MOST_BRIEFLY, MOST_WITH_REASONS},
 };
 use crate::{
     Failure,
@@ -55,14 +58,14 @@ pub enum Request {
     },
     /// `octroi explain --live`.
     Explain {
-        /// The sources.
+        /// The sources, [`MOST_WITH_REASONS`] at most.
         addresses: Vec<IpAddr>,
         /// What is asked about them.
         question: Question,
     },
     /// `octroi explain - --live`, without the reasons.
     ExplainBriefly {
-        /// The sources.
+        /// The sources, [`MOST_BRIEFLY`] at most.
         addresses: Vec<IpAddr>,
         /// What is asked about them.
         question: Question,
@@ -117,7 +120,7 @@ pub enum Reply {
     },
     /// To [`Request::Explain`].
     Explained {
-        /// One for each address, in their order.
+        /// One for each address, in their order; only the first of them, and one at least, where more would be too long.
         explanations: Vec<Explanation>,
     },
     /// To [`Request::ExplainBriefly`].
@@ -385,19 +388,12 @@ async fn carry_out(request: Request, engine: Arc<Engine>, events: mpsc::Sender<E
             Reply::Noted
         }
         Request::Explain { addresses, question } => {
-            let explain = move || {
-                engine.explain(&addresses, question, |explainer, one, lease| {
-                    explainer.explain_under(one, lease)
-                })
-            };
+            let explain = move || engine.explain_fully(&addresses, question);
             let result = tokio::task::spawn_blocking(explain).await.map_err(io::Error::other)?;
             Reply::new(result, |explanations| Reply::Explained { explanations })
         }
         Request::ExplainBriefly { addresses, question } => {
-            let explain = move || {
-                engine
-                    .explain(&addresses, question, |explainer, one, lease| explainer.brief_under(one, lease))
-            };
+            let explain = move || engine.explain_briefly(&addresses, question);
             let result = tokio::task::spawn_blocking(explain).await.map_err(io::Error::other)?;
             Reply::new(result, |briefs| Reply::ExplainedBriefly { briefs })
         }

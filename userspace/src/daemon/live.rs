@@ -18,7 +18,7 @@ use crate::{
     Failure,
     lease::Lease,
     policy::{
-        explain::Explainer,
+        explain::{Brief, Explainer, Explanation},
         slots::Outcome,
         walk::{Purpose, Question},
     },
@@ -27,14 +27,43 @@ use crate::{
 
 /// How often an explanation starts again because of a reload in between, and a comparison because of the time.
 const ATTEMPTS: u32 = 3;
+/// How many addresses are compared with what the kernel holds before others may have the gate: some milliseconds' worth.
+const CHUNK: usize = 64;
+/// How many addresses may be asked about at once.
+pub const MOST_BRIEFLY: usize = 4096;
+/// The same with all reasons, where each answer may be some kilobytes long.
+pub const MOST_WITH_REASONS: usize = 512;
+/// How many rules' reasons are in one answer: some 200 bytes each.
+const REASONS: usize = 65_536;
 
 impl Engine {
-    /// Explains addresses by the live generation; `explain` says in which form.
+    /// Explains addresses by the live generation, with all reasons: the first of them at least, and so many that the answer
+    /// does not get too long.
     ///
     /// # Errors
-    /// When a database file was written into since it was loaded, so that nobody can say why any more; the error has
-    /// what the kernel holds. When the kernel and the explanation differ.
-    pub fn explain<T>(
+    /// When there are too many. When a database file was written into since it was loaded, so that nobody can say why any
+    /// more; the error has what the kernel holds. When the kernel and the explanation differ.
+    pub fn explain_fully(
+        &self,
+        addresses: &[IpAddr],
+        question: Question,
+    ) -> Result<Vec<Explanation>, Failure> {
+        at_most(MOST_WITH_REASONS, addresses)?;
+        let rules = self.live().config.rules.len();
+        let some = &addresses[..addresses.len().min((REASONS / rules.max(1)).max(1))];
+        self.explain(some, question, |explainer, one, lease| explainer.explain_under(one, lease))
+    }
+
+    /// The same of all of them, without the reasons.
+    ///
+    /// # Errors
+    /// As [`explain_fully`](Self::explain_fully).
+    pub fn explain_briefly(&self, addresses: &[IpAddr], question: Question) -> Result<Vec<Brief>, Failure> {
+        at_most(MOST_BRIEFLY, addresses)?;
+        self.explain(addresses, question, |explainer, one, lease| explainer.brief_under(one, lease))
+    }
+
+    fn explain<T>(
         &self,
         addresses: &[IpAddr],
         question: Question,
@@ -69,13 +98,13 @@ impl Engine {
             Ok(databases) => Ok(Explainer::new(&config, databases, question).map_err(Failure::config)?),
             Err(error) => Err(error),
         };
-        let mut live = self.live();
-        if live.generation != generation {
-            return Ok(None);
-        }
         let explainer = match explainer {
             Ok(explainer) => explainer,
             Err(error) => {
+                let mut live = self.live();
+                if live.generation != generation {
+                    return Ok(None);
+                }
                 let mut known = String::new();
                 if let [address] = addresses {
                     known = format!("; what the kernel holds for {address}: {}", spell(live.held(*address)?));
@@ -87,12 +116,37 @@ impl Engine {
             }
         };
         let mut answers = Vec::with_capacity(addresses.len());
-        for &address in addresses {
-            live.compare(&explainer, address)?;
-            answers.push(explain(&explainer, address, live.leases.covering(address, question.at)));
+        for chunk in addresses.chunks(CHUNK) {
+            let mut leases = Vec::with_capacity(chunk.len());
+            {
+                let mut live = self.live();
+                if live.generation != generation {
+                    return Ok(None);
+                }
+                for &address in chunk {
+                    live.compare(&explainer, address)?;
+                    leases.push(live.leases.covering(address, question.at).cloned());
+                }
+            }
+            // Whoever waits for the gate has it meanwhile: writing reasons out takes longer than comparing.
+            for (&address, lease) in chunk.iter().zip(&leases) {
+                answers.push(explain(&explainer, address, lease.as_ref()));
+            }
+            std::thread::yield_now();
         }
         Ok(Some(answers))
     }
+}
+
+fn at_most(most: usize, addresses: &[IpAddr]) -> Result<(), Failure> {
+    if addresses.len() <= most {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "refused: explains {most} addresses at a time, and was asked about {}; ask about fewer, as `octroi explain -` does",
+        addresses.len()
+    )
+    .into())
 }
 
 /// What a probe asks: it is a UDP packet to port 443.

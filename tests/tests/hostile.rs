@@ -434,11 +434,17 @@ fn members_get_no_answer_that_takes_much_memory_and_all_that_they_want_to_know()
 #[test]
 fn without_a_group_the_socket_is_its_owners() {
     let lab = Lab::new();
-    let gate = Gate::start(&lab, BLOCK_CN);
-    let socket = fs::metadata(socket(&gate)).expect("it is there");
-    assert_eq!(socket.mode() & 0o777, 0o600);
+    let mut gate = Gate::start(&lab, BLOCK_CN);
+    let mode = |gate: &Gate<'_>| fs::metadata(socket(gate)).expect("it is there").mode() & 0o777;
+    assert_eq!(mode(&gate), 0o600);
+    gate.stop();
+    gate.octroi(["detach"]).success();
+    // Which a gate does not wait for.
     let nobody = Setup { control: "group = \"no-such-group\"".into(), ..Setup::new(BLOCK_CN) };
-    let other = Gate::prepare(&lab, nobody).run_to_end();
-    assert_eq!(other.status.code(), Some(1), "{other}");
-    assert!(other.stderr.contains("[control] group \"no-such-group\": no such group here"), "{other}");
+    let gate = Gate::start_with(&lab, nobody);
+    assert_eq!(mode(&gate), 0o600);
+    let unknown = "[control] group \"no-such-group\": no such group here";
+    assert!(gate.log().contains(unknown), "{}", gate.log());
+    let check = gate.octroi(["check"]).success();
+    assert!(check.contains(unknown), "{check}");
 }

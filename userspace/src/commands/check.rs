@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     daemon::{
         account::{database_status, tables},
+        peer,
         status::{DatabaseStatus, Families, Tables},
     },
     dataplane::interfaces,
@@ -81,6 +82,8 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let absent = lint::interfaces(&config, &interfaces::names().unwrap_or_default());
     tolerated += absent.len();
     warnings.extend(absent);
+    let group = config.control.group.as_deref().map(peer::group).transpose();
+    warnings.extend(group.err().map(|error| error.to_string()));
     warnings.extend(databases.empty_lists());
     warnings.extend(lint::warnings(&config, &databases, &Surroundings::here()));
     let now = crate::time::now_ns();

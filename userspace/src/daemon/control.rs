@@ -229,10 +229,14 @@ impl Listener {
     /// group, it is for everybody; who may ask what is [`Right`]'s business in any case.
     ///
     /// # Errors
-    /// When another daemon answers there, it cannot be made, or there is no such group.
+    /// When another daemon answers there, or it cannot be made.
     pub async fn bind(control: &Control) -> anyhow::Result<Self> {
         let path = control.socket.as_path();
-        let group = control.group.as_deref().map(peer::group).transpose()?;
+        // The gate waits for no group: it may come with the network.
+        let group = control.group.as_deref().map(peer::group).transpose().unwrap_or_else(|error| {
+            tracing::error!("{error}; until octroi is restarted, nobody has its rights");
+            None
+        });
         let failed = |error: io::Error| {
             let next = match error.kind() {
                 io::ErrorKind::PermissionDenied => {

@@ -20,7 +20,7 @@ mod live;
 mod logins;
 pub mod memory;
 mod opening;
-mod peer;
+pub(crate) mod peer;
 pub mod rollback;
 mod service;
 pub mod status;

@@ -125,7 +125,7 @@ pub(super) fn turn_away(stream: UnixStream, why: String) -> io::Result<()> {
 ///
 /// # Errors
 /// When there is none of that name.
-pub(super) fn group(name: &str) -> anyhow::Result<u32> {
+pub(crate) fn group(name: &str) -> anyhow::Result<u32> {
     let unknown = || {
         anyhow::anyhow!(
             "[control] group {name:?}: no such group here; make it (groupadd {name}), or name another"

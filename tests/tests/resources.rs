@@ -11,11 +11,12 @@ use std::{
 };
 
 use octroi_tests::{
+    apply::apply,
     command::{self, Finished, SHORT},
     descriptors,
     gate::{Gate, Setup},
     netns::Lab,
-    said::refused,
+    said::{contains, refused},
     traffic::lets_china_in,
     wait,
 };
@@ -122,6 +123,69 @@ fn on_a_full_disk_no_lease_is_added_and_none_is_lost() {
     gate.kill();
     gate.start_again();
     assert!(listed(&gate).contains("9.9.9.9/32") && listed(&gate).contains("1.0.1.1/32"));
+    drop(disk);
+}
+
+#[test]
+fn what_was_gone_back_from_on_a_full_disk_does_not_come_back() {
+    const OPEN: &str = "# Open.\n";
+    let lab = Lab::new();
+    let mut gate = Gate::prepare(&lab, Setup::new(BLOCK_CN));
+    let disk = Disk::mount(&gate.state());
+    let filler = disk.0.join("filler");
+    let fill = || {
+        let filled = fs::write(&filler, vec![0; 1 << 20]).expect_err("it is larger than the disk");
+        assert_eq!(filled.kind(), io::ErrorKind::StorageFull);
+    };
+    let pending = |gate: &Gate<'_>| {
+        let text = fs::read_to_string(gate.state().join("policies.json")).expect("kept");
+        let kept: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        !kept["pending"].is_null()
+    };
+    gate.start_again();
+    apply(&gate, OPEN, "1h").success();
+    fill();
+    let words = [
+        "No space left on device",
+        "make room there",
+        "until it can be written, which is tried again every few seconds, a start before its time is over would step to ",
+        "new.toml once more",
+    ];
+    contains(&gate.octroi(["rollback"]).success(), &words);
+    contains(&gate.log(), &words);
+    assert!(!lets_china_in(&lab, lab.pair()));
+    // What it says is true.
+    gate.kill();
+    gate.start_again();
+    assert!(!gate.status()["pending_confirmation"].is_null() && lets_china_in(&lab, lab.pair()));
+    contains(&gate.octroi(["rollback"]).success(), &words);
+    assert!(pending(&gate));
+    fs::remove_file(&filler).expect("it is ours");
+    gate.write(&format!("{BLOCK_CN}# Later.\n"));
+    gate.reload().success();
+    wait::until("written", || !pending(&gate));
+    gate.kill();
+    gate.start_again();
+    assert!(gate.status()["pending_confirmation"].is_null() && !lets_china_in(&lab, lab.pair()));
+
+    // The same where its time is over; nobody does anything but make room.
+    apply(&gate, OPEN, "2s").success();
+    fill();
+    wait::until("back by itself", || gate.status()["pending_confirmation"].is_null());
+    assert!(pending(&gate) && !lets_china_in(&lab, lab.pair()));
+    fs::remove_file(&filler).expect("it is ours");
+    wait::until("written", || !pending(&gate));
+    contains(&gate.log(), &["policies.json could be written again, and says what holds"]);
+
+    // What is acknowledged only if it is kept is refused as ever, and a stop is the last attempt.
+    apply(&gate, OPEN, "1h").success();
+    fill();
+    refused(&gate.octroi(["confirm"]), 1, &["it goes back unless this works in time", "make room there"]);
+    gate.octroi(["rollback"]).success();
+    refused(&apply(&gate, OPEN, "1h"), 1, &["No space left on device"]);
+    fs::remove_file(&filler).expect("it is ours");
+    gate.stop();
+    assert!(!pending(&gate));
     drop(disk);
 }
 

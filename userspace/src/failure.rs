@@ -26,6 +26,16 @@ impl Failure {
         Self::Config(error.to_string())
     }
 
+    /// The same, and what else whoever asked has to know.
+    #[must_use]
+    pub fn and(self, more: &str) -> Self {
+        match self {
+            Self::Config(error) => Self::Config(format!("{error}\n{more}")),
+            Self::Held(error) => Self::Held(format!("{error}\n{more}")),
+            Self::Other(error) => Self::Other(anyhow::anyhow!("{error:#}\n{more}")),
+        }
+    }
+
     /// The process's exit code.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

@@ -128,8 +128,9 @@ impl Copied {
 pub(super) enum BookError {
     /// Something in the directory cannot be written.
     #[error(
-        "write {}: {error}; it has to be writable for the user that octroi runs as ([control] state names the directory)",
-        path.display()
+        "write {}: {error}; {} ([control] state names the directory)",
+        path.display(),
+        advice(.error)
     )]
     Write {
         /// The file or directory.
@@ -150,6 +151,13 @@ pub(super) enum BookError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room there",
+        _ => "it has to be writable for the user that octroi runs as",
+    }
 }
 
 /// The directory.

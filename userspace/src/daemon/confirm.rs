@@ -15,7 +15,7 @@ use super::{
     engine::{Candidate, Engine, failure, success},
     generation::Generation,
     memory,
-    rollback::{Back, WentBack},
+    rollback::{Back, WentBack, still_pending},
     status::PendingStatus,
 };
 use crate::{
@@ -189,19 +189,23 @@ impl Engine {
             since: time::now(),
             deadline: since_boot().saturating_add(timeout.nanoseconds()),
             boot: boot(),
-            file,
+            file: file.clone(),
             text,
         };
         let before = self.policies.book();
         let book = Book { pending: Some(pending.clone()), ..before.clone() };
         self.policies.write(book).map_err(|error| anyhow::Error::from(error).context(what))?;
         let stepped = self.step_and_wait(candidate, pending, Admission::new(force, "`octroi apply --force`"));
-        if stepped.is_err()
-            && let Err(error) = self.policies.write(before)
-        {
-            tracing::error!("{error}; a start before its time is over would try to step to it once more");
-        }
-        let warnings = stepped?;
+        let warnings = match stepped {
+            Ok(warnings) => warnings,
+            Err(refused) => {
+                let undone = self.policies.insist(before);
+                return Err(match undone {
+                    Ok(()) => refused,
+                    Err(error) => refused.and(&still_pending(&error, &file)),
+                });
+            }
+        };
         let mut live = self.live();
         live.last_reload = success();
         live.last_success = time::now();
@@ -250,7 +254,9 @@ impl Engine {
                     "{error}\n{file} waited for its confirmation and cannot be loaded again: what ran before runs on"
                 );
                 self.live().last_reload = failure(&error.to_string());
-                self.give_up();
+                for warning in self.give_up() {
+                    tracing::warn!("{warning}");
+                }
             }
         }
     }

@@ -86,6 +86,10 @@ impl Loop {
                 let compiled = self.work(Engine::go_back_in_time).await;
                 clock::tell(&mut self.late, compiled.err());
             }
+            if self.engine.policies.is_due() {
+                // Said by whoever tried first.
+                let _ = self.work(|engine| Ok(engine.policies.write_what_is_due())).await;
+            }
             self.heart.beat();
             let event = self.next().await;
             // Before anything else, and however much else there is: whoever is locked out waits for it.
@@ -95,7 +99,7 @@ impl Loop {
                 service::status(&self.engine.summary());
             }
             match event {
-                Some(Event::Terminate) | None => return,
+                Some(Event::Terminate) | None => return self.engine.policies.write_what_is_due(),
                 Some(event) => self.follow(event).await,
             }
         }

@@ -2,7 +2,8 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -24,17 +25,28 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Policies {
     pub(super) shelf: Shelf,
-    /// What is on disk.
+    /// What holds: it is on disk, unless it is `due`.
     book: Mutex<Book>,
+    /// Since when what holds is not on disk, or when that was last tried in vain.
+    due: Mutex<Option<Instant>>,
     /// See [`Policies::alone`].
     keeping: Mutex<()>,
     /// What became of the last change, where it has gone: see [`Policies::last_gone`].
     gone: Mutex<Option<String>>,
 }
 
+/// How soon what could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 impl Policies {
     pub(super) fn new(shelf: Shelf, book: Book, gone: Option<String>) -> Self {
-        Self { shelf, book: Mutex::new(book), keeping: Mutex::new(()), gone: Mutex::new(gone) }
+        Self {
+            shelf,
+            book: Mutex::new(book),
+            due: Mutex::new(None),
+            keeping: Mutex::new(()),
+            gone: Mutex::new(gone),
+        }
     }
 
     /// How the last change of policy has gone, a clause, where it does not hold: was refused, not confirmed, gone back from.
@@ -58,7 +70,7 @@ impl Policies {
         self.locked().clone()
     }
 
-    /// Keeps that instead.
+    /// Keeps that instead: for what is acknowledged only if it is kept.
     ///
     /// # Errors
     /// When it cannot be written; then all is as it was.
@@ -66,7 +78,41 @@ impl Policies {
         self.shelf.write(&book)?;
         self.shelf.sweep(&book);
         *self.locked() = book;
+        *self.due() = None;
         Ok(())
+    }
+
+    /// Keeps that instead, on disk or not: for what has happened already. What cannot be written is tried again, see
+    /// [`Policies::write_what_is_due`]; nothing that is written meanwhile says what holds no more.
+    ///
+    /// # Errors
+    /// When it cannot be written yet.
+    pub(super) fn insist(&self, book: Book) -> Result<(), BookError> {
+        *self.locked() = book.clone();
+        self.write(book).inspect_err(|_| *self.due() = Some(Instant::now()))
+    }
+
+    /// Whether there is something to try again.
+    pub(super) fn is_due(&self) -> bool {
+        self.due().is_some_and(|tried| tried.elapsed() >= AGAIN)
+    }
+
+    /// Tries again what could not be written.
+    pub(super) fn write_what_is_due(&self) {
+        // Whoever is at it writes what holds, too.
+        let _alone = match self.keeping.try_lock() {
+            Ok(alone) => alone,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        // Said where it failed first.
+        if self.due().is_some() && self.insist(self.book()).is_ok() {
+            tracing::warn!("{} could be written again, and says what holds", self.shelf.path().display());
+        }
+    }
+
+    fn due(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What to tell where nothing can be kept; somebody may see to it before it is needed.

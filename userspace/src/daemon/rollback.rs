@@ -1,12 +1,15 @@
 //! Going back: from a policy that waits for its confirmation, by hand or when its time is over, and to the policy before the last.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     admission::Admission,
-    book::{Instead, Why, fingerprint_of},
+    book::{BookError, Instead, Why, fingerprint_of},
     confirm::Install,
     engine::{Engine, Live, failure, success},
 };
@@ -58,6 +61,9 @@ impl Engine {
                 "octroi rollback: back from {} to the policy that ran before",
                 file.display()
             );
+            for warning in &warnings {
+                tracing::warn!("{warning}");
+            }
             self.policies.gone(Some(format!("`octroi rollback` went back from {}", file.display())));
             return Ok(WentBack { from: Some(file), warnings, ..WentBack::default() });
         }
@@ -104,8 +110,12 @@ impl Engine {
             None => book.previous = book.good.replace(previous),
         }
         self.policies.gone(Some("`octroi rollback` went back".into()));
-        if let Err(error) = self.policies.write(book) {
-            warnings.push(format!("{error}; the next start loads what ran before this rollback"));
+        if let Err(error) = self.policies.insist(book) {
+            warnings.push(format!(
+                "{error}; until it can be written, which is tried again every few seconds, a start knows nothing of this rollback, \
+                 and goes by what {} says then",
+                self.path.display()
+            ));
         }
         let mut live = self.live();
         live.last_reload = success();
@@ -183,16 +193,24 @@ impl Engine {
         Ok(warnings)
     }
 
-    /// Takes what waited off the disk; what to tell of the configured file.
-    pub(super) fn give_up(&self) -> Option<String> {
+    /// Takes what waited off the disk; what to tell, of the disk and of the configured file.
+    pub(super) fn give_up(&self) -> Vec<String> {
         let mut book = self.policies.book();
+        let file = book.pending.as_ref().map(|pending| pending.file.clone()).unwrap_or_default();
         book.give_up(&self.path);
-        let told = book.instead.as_ref().map(|instead| instead.why.describe(&self.path));
-        if let Err(error) = self.policies.write(book) {
-            tracing::error!("{error}; the next start goes back once more");
-        }
-        told
+        let ignored = book.instead.as_ref().map(|instead| instead.why.describe(&self.path));
+        let unwritten = self.policies.insist(book).err().map(|error| still_pending(&error, &file));
+        unwritten.into_iter().chain(ignored).collect()
     }
+}
+
+/// That the disk has a policy as waiting which does not any more.
+pub(super) fn still_pending(error: &BookError, file: &Path) -> String {
+    format!(
+        "{error}; until it can be written, which is tried again every few seconds, a start before its time is over would step to {} \
+         once more",
+        file.display()
+    )
 }
 
 impl Live {

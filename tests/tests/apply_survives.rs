@@ -77,6 +77,29 @@ fn a_killed_daemon_s_successor_goes_on_waiting_until_the_same_time() {
 }
 
 #[test]
+fn what_nobody_confirmed_does_not_say_what_a_stop_does() {
+    let lab = Lab::new();
+    let mut gate = Gate::start(&lab, BLOCK_CN);
+    let policy = |on_stop: &str| {
+        let text = gate.text(BLOCK_CN).replace("[control]\n", &format!("[control]\non_stop = {on_stop:?}\n"));
+        assert!(text.contains(on_stop), "{text}");
+        let path = gate.directory().join("new.toml");
+        fs::write(&path, text).expect("a directory of ours");
+        path.display().to_string()
+    };
+    let opens = policy("detach");
+    gate.octroi(["apply", &opens]).success();
+    gate.stop();
+    assert_eq!(arriving(&lab, &BOTH), [US]);
+    gate.start_again();
+    gate.octroi(["rollback"]).success();
+    gate.octroi(["apply", &opens]).success();
+    gate.octroi(["confirm"]).success();
+    gate.stop();
+    assert_eq!(arriving(&lab, &BOTH), BOTH, "it is meant now");
+}
+
+#[test]
 fn a_start_after_the_time_is_over_goes_back_with_the_lists_of_before() {
     let lab = Lab::new();
     let mut gate = Gate::prepare(&lab, Setup::new(LISTED));

@@ -359,10 +359,12 @@ impl Engine {
         self.live().dataplane.set_clock();
     }
 
-    /// What becomes of the gate when the daemon ends.
+    /// What becomes of the gate when the daemon ends, as the policy says that was meant: not one that waits for its confirmation.
     #[must_use]
     pub fn on_stop(&self) -> OnStop {
-        self.live().config.control.on_stop
+        let live = self.live();
+        let config = live.waiting.as_ref().map_or(&live.config, |waiting| &waiting.former.config);
+        config.control.on_stop
     }
 
     /// Leaves the gate to itself; where it is.

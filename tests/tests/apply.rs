@@ -130,6 +130,9 @@ fn rollback_goes_back_at_once_and_later_to_the_policy_before() {
         ],
     );
     refused(&gate.octroi(["rollback", "--previous"]), 1, &["none before the one that runs is kept in"]);
+    gate.stop();
+    gate.start_again();
+    refused(&gate.octroi(["rollback"]), 1, &["`octroi rollback` went back from ", "new.toml, and what ran"]);
 
     apply(&gate, BLOCK_US, "1h").success();
     gate.octroi(["confirm"]).success();
@@ -143,6 +146,9 @@ fn rollback_goes_back_at_once_and_later_to_the_policy_before() {
         );
         assert_eq!(arriving(&lab, &BOTH), [passes]);
         assert_eq!(fs::read_to_string(gate.config()).expect("a file"), gate.text(runs));
+        gate.kill();
+        gate.start_again();
+        refused(&gate.octroi(["rollback"]), 1, &["`octroi rollback` went back, and what ran before runs"]);
     }
     gate.reload().success();
     gate.kill();

@@ -31,6 +31,19 @@ pub(super) struct Book {
     pub(super) instead: Option<Instead>,
     /// What waits for its confirmation.
     pub(super) pending: Option<Pending>,
+    /// What became of the last change, where it has gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) gone: Option<Gone>,
+}
+
+/// A change of policy that does not hold: was refused, not confirmed, gone back from.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Gone {
+    /// How it has gone, a clause.
+    pub(super) how: String,
+    /// The fingerprint of the policy that runs since: of any other one this says nothing.
+    pub(super) runs: u64,
 }
 
 /// A policy that can be loaded again.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     admission::{Admission, must_stay},
-    book::{Book, Instead, Kept, Pending, Why, fingerprint_of},
+    book::{Book, Gone, Instead, Kept, Pending, Why, fingerprint_of},
     control::Reply,
     engine::{Candidate, Engine, failure, success},
     generation::Generation,
@@ -128,7 +128,9 @@ impl Engine {
                 let file = order.file.clone();
                 let applied = self.apply(*order);
                 let refused = applied.is_err() && self.live().waiting.is_none();
-                self.policies.gone(refused.then(|| format!("{} was refused", file.display())));
+                let text = Arc::clone(&self.live().text);
+                let how = || format!("{} was refused", file.display());
+                self.policies.gone(refused.then(|| Gone::new(how(), &text)));
                 Reply::new(applied, |(until, warnings)| Reply::Applied {
                     generation: self.live().generation,
                     until,
@@ -193,7 +195,7 @@ impl Engine {
             text,
         };
         let before = self.policies.book();
-        let book = Book { pending: Some(pending.clone()), ..before.clone() };
+        let book = Book { pending: Some(pending.clone()), gone: None, ..before.clone() };
         self.policies.write(book).map_err(|error| anyhow::Error::from(error).context(what))?;
         let stepped = self.step_and_wait(candidate, pending, Admission::new(force, "`octroi apply --force`"));
         let warnings = match stepped {
@@ -254,7 +256,7 @@ impl Engine {
                     "{error}\n{file} waited for its confirmation and cannot be loaded again: what ran before runs on"
                 );
                 self.live().last_reload = failure(&error.to_string());
-                for warning in self.give_up() {
+                for warning in self.give_up(format!("{file} could not be loaded again")) {
                     tracing::warn!("{warning}");
                 }
             }
@@ -293,14 +295,13 @@ impl Engine {
             .as_ref()
             .filter(|install| !install.changed)
             .map(|_| Instead { configured: there, why: Why::Confirmed });
-        book.pending = None;
+        (book.pending, book.gone) = (None, None);
         book.keep(&kept, accepted);
         self.policies.write(book).map_err(|error| {
             let what = format!("confirm {}: it goes back unless this works in time", pending.file.display());
             anyhow::Error::from(error).context(what)
         })?;
         drop(alone);
-        self.policies.gone(None);
         let mut live = self.live();
         live.waiting = None;
         live.kept = Some(kept);

@@ -294,13 +294,13 @@ impl Engine {
         let result =
             candidate.and_then(|candidate| self.take(candidate, Admission::new(accept, Admission::ACCEPT)));
         memory::give_back();
+        if result.is_ok() {
+            self.policies.gone(None);
+        }
         let mut live = self.live();
         live.refused = result.is_err() && !known;
         match &result {
-            Ok(warnings) => {
-                self.policies.gone(None);
-                live.succeeded(warnings);
-            }
+            Ok(warnings) => live.succeeded(warnings),
             Err(error) => live.failed(error),
         }
         result

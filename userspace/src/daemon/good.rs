@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    book::{Book, BookError, Instead, Kept, Shelf, Why, fingerprint_of},
+    book::{Book, BookError, Gone, Instead, Kept, Shelf, Why, fingerprint_of},
     engine::{Candidate, Engine, Live},
     fallback::Fallback,
     memory,
@@ -31,32 +31,31 @@ pub(super) struct Policies {
     due: Mutex<Option<Instant>>,
     /// See [`Policies::alone`].
     keeping: Mutex<()>,
-    /// What became of the last change, where it has gone: see [`Policies::last_gone`].
-    gone: Mutex<Option<String>>,
 }
 
 /// How soon what could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Policies {
-    pub(super) fn new(shelf: Shelf, book: Book, gone: Option<String>) -> Self {
-        Self {
-            shelf,
-            book: Mutex::new(book),
-            due: Mutex::new(None),
-            keeping: Mutex::new(()),
-            gone: Mutex::new(gone),
+    /// With what is on disk, and how the last change has gone where that has just been found out.
+    pub(super) fn new(shelf: Shelf, mut book: Book, gone: Option<String>) -> Self {
+        let gone = gone.zip(book.good.as_ref()).map(|(how, good)| Gone::new(how, &good.text));
+        let due = gone.is_some().then(Instant::now);
+        book.gone = gone.or(book.gone);
+        Self { shelf, book: Mutex::new(book), due: Mutex::new(due), keeping: Mutex::new(()) }
+    }
+
+    /// Says how the last change of policy has gone; `None`: it holds, or waits.
+    pub(super) fn gone(&self, gone: Option<Gone>) {
+        if self.locked().gone == gone {
+            return;
         }
-    }
-
-    /// How the last change of policy has gone, a clause, where it does not hold: was refused, not confirmed, gone back from.
-    pub(super) fn last_gone(&self) -> Option<String> {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Says so of the last change; `None`: it holds, or waits.
-    pub(super) fn gone(&self, how: Option<String>) {
-        *self.gone.lock().unwrap_or_else(PoisonError::into_inner) = how;
+        let _alone = self.alone();
+        if let Err(error) = self.insist(Book { gone, ..self.book() }) {
+            tracing::error!(
+                "{error}; `octroi rollback` after a start would not know how the last change has gone"
+            );
+        }
     }
 
     /// Held by whoever changes what is kept, which may take as long as copying databases does; before any other lock.
@@ -152,6 +151,13 @@ impl Why {
     }
 }
 
+impl Gone {
+    /// Since when the policy of that text runs.
+    pub(super) fn new(how: String, text: &str) -> Self {
+        Self { how, runs: fingerprint(text.as_bytes()) }
+    }
+}
+
 impl Book {
     /// Makes it the last good policy, and the one before it `previous`: the same rules over newer files are the same policy, unless
     /// somebody `accepted` files that were held. Whether it was not that yet.
@@ -200,6 +206,12 @@ impl Engine {
     /// Loads what counts as the configuration; whoever is logged in is asked about.
     pub(super) fn counting_candidate(&self, asking: Option<Login>) -> Result<Candidate, Failure> {
         counting(&self.path, &self.policies.book(), &self.logins(asking))
+    }
+
+    /// How the last change of policy has gone, a clause, where it does not hold, and what ran before it does.
+    pub(super) fn last_gone(&self) -> Option<String> {
+        let runs = fingerprint(self.live().text.as_bytes());
+        self.policies.book().gone.filter(|gone| gone.runs == runs).map(|gone| gone.how)
     }
 
     /// Why what is in the configured file does not count, where that is so.

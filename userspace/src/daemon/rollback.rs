@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     admission::Admission,
-    book::{BookError, Instead, Why, fingerprint_of},
+    book::{BookError, Gone, Instead, Why, fingerprint_of},
     confirm::Install,
     engine::{Engine, Live, failure, success},
 };
@@ -53,7 +53,7 @@ impl Engine {
         }
         let waits = self.live().waiting.as_ref().map(|waiting| waiting.pending.file.clone());
         if let Some(file) = waits {
-            let warnings = self.go_back()?;
+            let warnings = self.go_back(format!("`octroi rollback` went back from {}", file.display()))?;
             let mut live = self.live();
             live.last_reload = success();
             tracing::warn!(
@@ -64,11 +64,10 @@ impl Engine {
             for warning in &warnings {
                 tracing::warn!("{warning}");
             }
-            self.policies.gone(Some(format!("`octroi rollback` went back from {}", file.display())));
             return Ok(WentBack { from: Some(file), warnings, ..WentBack::default() });
         }
         // Who asks has come too late to go back from that, and means nothing else.
-        if let Some(gone) = self.policies.last_gone().filter(|_| !previous) {
+        if let Some(gone) = self.last_gone().filter(|_| !previous) {
             return Err(anyhow::anyhow!(
                 "rollback: {gone}, and what ran before runs; to go to the policy before that, run `octroi rollback --previous`"
             )
@@ -103,13 +102,13 @@ impl Engine {
             .filter(|install| !install.changed)
             .map(|_| Instead { configured: there, why: Why::RolledBack });
         let kept = Some(time::text(previous.since));
+        book.gone = Some(Gone::new("`octroi rollback` went back".into(), &previous.text));
         match unkept {
             Some(error) => {
                 warnings.push(format!("what ran is not kept, so nothing leads back to it: {error}"))
             }
             None => book.previous = book.good.replace(previous),
         }
-        self.policies.gone(Some("`octroi rollback` went back".into()));
         if let Err(error) = self.policies.insist(book) {
             warnings.push(format!(
                 "{error}; until it can be written, which is tried again every few seconds, a start knows nothing of this rollback, \
@@ -143,7 +142,7 @@ impl Engine {
             over.map(|pending| pending.file.display().to_string())
         };
         let Some(file) = over else { return Ok(()) };
-        let warnings = self.go_back().inspect_err(|error| {
+        let warnings = self.go_back(format!("{file} was not confirmed in time")).inspect_err(|error| {
             tracing::error!("{error}; not confirmed in time, and tried again in a second")
         })?;
         let mut live = self.live();
@@ -155,8 +154,6 @@ impl Engine {
         }
         live.reloads.failure += 1;
         live.last_reload = failure(&told);
-        drop(live);
-        self.policies.gone(Some(format!("{file} was not confirmed in time")));
         Ok(())
     }
 
@@ -169,8 +166,8 @@ impl Engine {
         Some(waiting.pending.left_in_this_boot().max(again))
     }
 
-    /// Goes back from what waits; what to tell.
-    fn go_back(&self) -> Result<Vec<String>, Failure> {
+    /// Goes back from what waits, which has gone that way, a clause; what to tell.
+    fn go_back(&self, how: String) -> Result<Vec<String>, Failure> {
         let mut warnings = {
             let mut guard = self.live();
             let live = &mut *guard;
@@ -189,15 +186,16 @@ impl Engine {
         };
         // The gate first: whoever is locked out waits.
         let _alone = self.policies.alone();
-        warnings.extend(self.give_up());
+        warnings.extend(self.give_up(how));
         Ok(warnings)
     }
 
-    /// Takes what waited off the disk; what to tell, of the disk and of the configured file.
-    pub(super) fn give_up(&self) -> Vec<String> {
+    /// Takes what waited off the disk, and says how it has gone; what to tell, of the disk and of the configured file.
+    pub(super) fn give_up(&self, how: String) -> Vec<String> {
         let mut book = self.policies.book();
         let file = book.pending.as_ref().map(|pending| pending.file.clone()).unwrap_or_default();
         book.give_up(&self.path);
+        book.gone = Some(Gone::new(how, &self.live().text));
         let ignored = book.instead.as_ref().map(|instead| instead.why.describe(&self.path));
         let unwritten = self.policies.insist(book).err().map(|error| still_pending(&error, &file));
         unwritten.into_iter().chain(ignored).collect()

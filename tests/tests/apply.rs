@@ -201,6 +201,34 @@ fn rollback_comes_too_late_for_what_has_gone_and_skips_newer_files_of_the_same_p
     assert_eq!(arriving(&lab, &["9.9.9.9", CN, US]), ["9.9.9.9", CN, US]);
 }
 
+#[test]
+fn a_failed_reload_is_over_once_another_policy_was_meant_or_its_list_is_back() {
+    let lab = Lab::new();
+    let gate = Gate::prepare(&lab, Setup::new(LISTED));
+    let list = gate.directory().join("listed.txt");
+    let aside = gate.directory().join("aside");
+    fs::write(&list, "9.9.9.9\n").expect("a directory of ours");
+    let mut gate = gate;
+    gate.start_again();
+    let fine = || gate.metrics().get("octroi_config_last_reload_successful", &[]) == Some(1.0);
+    fs::rename(&list, &aside).expect("files of ours");
+    refused(&gate.reload(), 78, &["listed.txt"]);
+    assert!(!fine());
+    fs::rename(&aside, &list).expect("files of ours");
+    wait::until("the list is back", fine);
+
+    for end in [&["confirm"][..], &["rollback"], &["rollback", "--previous"]] {
+        gate.write("[[rule]]\nname = \"cn\"\n");
+        refused(&gate.reload(), 78, &["source"]);
+        assert!(!fine());
+        if end.len() == 1 {
+            apply(&gate, &format!("{BLOCK_US}# {end:?}\n"), "1h").success();
+        }
+        gate.octroi(end).success();
+        assert!(fine(), "{end:?}: {}", gate.status()["last_reload"]);
+    }
+}
+
 /// What is kept of policies.
 fn kept(gate: &Gate<'_>) -> String {
     fs::read_to_string(gate.state().join("policies.json")).unwrap_or_default()

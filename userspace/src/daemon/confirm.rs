@@ -12,7 +12,7 @@ use super::{
     admission::{Admission, must_stay},
     book::{Book, Gone, Instead, Kept, Pending, Why, fingerprint_of},
     control::Reply,
-    engine::{Candidate, Engine, failure, success},
+    engine::{Candidate, Engine, failure},
     generation::Generation,
     memory,
     rollback::{Back, WentBack, still_pending},
@@ -209,7 +209,7 @@ impl Engine {
             }
         };
         let mut live = self.live();
-        live.last_reload = success();
+        live.done();
         live.last_success = time::now();
         live.reloads.success += 1;
         for warning in &warnings {
@@ -304,6 +304,7 @@ impl Engine {
         drop(alone);
         let mut live = self.live();
         live.waiting = None;
+        live.done();
         live.kept = Some(kept);
         tracing::info!(generation, "confirmed: {}", pending.file.display());
         drop(live);

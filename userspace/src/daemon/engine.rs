@@ -290,7 +290,7 @@ impl Engine {
     pub fn reload(&self, accept: bool, asking: Option<Login>) -> Result<Vec<String>, Failure> {
         self.none_waits("reload").inspect_err(|error| tracing::warn!("{error}"))?;
         let candidate = self.counting_candidate(asking);
-        let known = candidate.as_ref().is_ok_and(|candidate| *candidate.config == *self.live().config);
+        let known = self.counting_is_known();
         let result =
             candidate.and_then(|candidate| self.take(candidate, Admission::new(accept, Admission::ACCEPT)));
         memory::give_back();
@@ -397,12 +397,15 @@ impl Live {
         how: Admission,
     ) -> Result<(Vec<String>, Beside), Failure> {
         let accepted = self.admit(candidate, how)?;
+        // Where one waits, and is compiled once more, also what would come back.
+        let former = self.waiting.iter().flat_map(|waiting| &waiting.former.outcomes);
+        let counting: Vec<Outcome> = self.outcomes.iter().chain(former).cloned().collect();
         let counters = self.dataplane.counters().read(self.slots.end())?;
         candidate
             .compilation
-            .assign(&mut self.slots, &self.outcomes, |slot| counters[slot as usize])
+            .assign(&mut self.slots, &counting, |slot| counters[slot as usize])
             .map_err(Failure::config)?;
-        let outcomes = candidate.compilation.outcomes.iter().chain(&self.outcomes);
+        let outcomes = candidate.compilation.outcomes.iter().chain(&counting);
         self.dataplane.keep_meaning(&self.slots.keep(outcomes));
         Ok((accepted, self.dataplane.place_beside()?))
     }
@@ -419,6 +422,12 @@ impl Live {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
+    }
+
+    /// Books that what somebody asked for is done: what was asked for in vain before does not wait any more.
+    pub(super) fn done(&mut self) {
+        self.refused = false;
+        self.last_reload = success();
     }
 
     /// Books that there is none.

@@ -208,6 +208,16 @@ impl Engine {
         counting(&self.path, &self.policies.book(), &self.logins(asking))
     }
 
+    /// Whether what counts as the configuration is what runs, whatever becomes of the files that it names.
+    pub(super) fn counting_is_known(&self) -> bool {
+        let Book { good, instead, .. } = self.policies.book();
+        let there = fingerprint_of(&self.path);
+        let instead = instead.filter(|instead| instead.configured == there).and(good);
+        let text = instead.map_or_else(|| read_text(&self.path).ok(), |good| Some(good.text));
+        let config = text.and_then(|text| Config::parse(&text, &self.path).ok());
+        config.is_some_and(|config| config == *self.live().config)
+    }
+
     /// How the last change of policy has gone, a clause, where it does not hold, and what ran before it does.
     pub(super) fn last_gone(&self) -> Option<String> {
         let runs = fingerprint(self.live().text.as_bytes());

@@ -11,7 +11,7 @@ use super::{
     admission::Admission,
     book::{BookError, Gone, Instead, Why, fingerprint_of},
     confirm::Install,
-    engine::{Engine, Live, failure, success},
+    engine::{Engine, Live, failure},
 };
 use crate::{Failure, dataplane::clock::since_boot, lint::Login, state::fingerprint, time};
 
@@ -55,7 +55,7 @@ impl Engine {
         if let Some(file) = waits {
             let warnings = self.go_back(format!("`octroi rollback` went back from {}", file.display()))?;
             let mut live = self.live();
-            live.last_reload = success();
+            live.done();
             tracing::warn!(
                 generation = live.generation,
                 "octroi rollback: back from {} to the policy that ran before",
@@ -117,7 +117,7 @@ impl Engine {
             ));
         }
         let mut live = self.live();
-        live.last_reload = success();
+        live.done();
         live.last_success = time::now();
         live.reloads.success += 1;
         tracing::warn!(

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Failure,
-    config::Config,
+    config::{Config, read_text},
     lint::Login,
     policy::Originals,
     state::{fingerprint, require_writable},

@@ -1,4 +1,5 @@
-//! A change of policy that would lock out whoever is logged in by ssh: refused by `apply` and `lease add`, told by `reload`.
+//! A change of policy that would lock out whoever is logged in by ssh: refused by `apply` and `lease add`, and by `reload` and `lease
+//! remove` where it is whoever asks; of others `reload` tells.
 
 use std::{
     fs,
@@ -154,15 +155,82 @@ fn whoever_asks_is_not_locked_out_wherever_ssh_listens() {
     gate.reload().success();
     gate.write(BLOCK_US);
     reload.env("SSH_CONNECTION", own).env_remove("SSH_CLIENT");
-    contains(
-        &command::run(reload, command::SHORT).success(),
-        &["warning: rule \"us\" drops 8.8.8.8", "port 2222"],
+    refused(
+        &command::run(reload, command::SHORT),
+        1,
+        &["reload: refused, since it would lock you out (--force", "rule \"us\" drops 8.8.8.8", "port 2222"],
     );
+    assert_eq!(gate.status()["last_reload"]["result"], "failure");
+    let again = |more: &[&str]| {
+        let mut reload = gate.command(["reload"].iter().chain(more));
+        reload.env("SSH_CONNECTION", own).env_remove("SSH_CLIENT");
+        command::run(reload, command::SHORT)
+    };
+    refused(&again(&["--accept"]), 1, &["--force reloads nevertheless"]);
+    // Nothing would change for whom a lease lets in.
+    gate.octroi(["lease", "add", "8.8.8.8", "--action", "pass", "--ttl", "1h"]).success();
+    let told = ["warning: rule \"us\" drops 8.8.8.8", "port 2222"];
+    contains(&again(&[]).success(), &told);
+    gate.write(&format!("{BLOCK_US}observe = true\n"));
+    gate.reload().success();
+    gate.octroi(["lease", "remove", "8.8.8.8"]).success();
+    gate.write(BLOCK_US);
+    contains(&again(&["--force"]).success(), &told);
+    // Who is kept out already is not locked out by it.
+    contains(&again(&[]).success(), &told);
+    gate.write(&format!("{BLOCK_US}observe = true\n"));
+    gate.reload().success();
+    // Nobody asks who could insist.
+    gate.write(BLOCK_US);
+    gate.signal(libc::SIGHUP);
+    wait::until("reloaded", || {
+        gate.status()["rules"][0]["action"] == "drop" && gate.log().contains("port 2222")
+    });
     gate.write("");
     gate.reload().success();
     // To any other port they are customers.
     apply(&gate, BLOCK_US, CONSOLE, &[]).success();
     assert!(talks(&mut stream), "a connection that exists goes on");
+}
+
+#[test]
+fn the_lease_that_lets_in_whoever_asks_is_not_removed_unless_he_insists() {
+    let lab = Lab::new();
+    let gate = Gate::start(&lab, BLOCK_US);
+    let add = |prefix: &str, action: &str, ttl: &str| {
+        gate.octroi(["lease", "add", prefix, "--action", action, "--ttl", ttl]).success()
+    };
+    let remove = |prefix: &str, session: &str, more: &[&str]| {
+        let mut command = gate.command(["lease", "remove", prefix].iter().chain(more));
+        command.env("SSH_CONNECTION", session).env_remove("SSH_CLIENT");
+        command::run(command, command::SHORT)
+    };
+    let own = "8.8.8.8 40000 192.168.1.1 2222";
+    let refusal = [
+        "lease remove 8.8.8.8/32: refused, since it would cut you off",
+        "(port 2222) from 8.8.8.8",
+        "--force",
+    ];
+    add("8.8.8.8", "pass", "1h");
+    refused(&remove("8.8.8.8", own, &[]), 1, &refusal);
+    add("8.8.8.0/24", "pass", "1m");
+    refused(&remove("8.8.8.8", own, &[]), 1, &refusal);
+    add("8.8.8.0/24", "pass", "2h");
+    remove("8.8.8.8", own, &[]).success();
+    refused(&remove("8.8.8.0/24", own, &[]), 1, &["lease remove 8.8.8.0/24: refused"]);
+    remove("8.8.8.0/24", own, &["--force"]).success();
+    // Somebody else, or where the policy lets him in, or a ban is removed.
+    add("8.8.8.8", "pass", "1h");
+    remove("8.8.8.8", "9.9.9.9 40000 192.168.1.1 22", &[]).success();
+    add("1.0.1.1", "pass", "1h");
+    remove("1.0.1.1", "1.0.1.1 40000 192.168.1.1 22", &[]).success();
+    add("8.8.8.8", "drop", "1h");
+    remove("8.8.8.8", own, &[]).success();
+    // A ban behind it would take its place.
+    add("1.0.1.0/24", "drop", "1h");
+    add("1.0.1.1", "pass", "1h");
+    refused(&remove("1.0.1.1", "1.0.1.1 40000 192.168.1.1 22", &[]), 1, &["cut you off"]);
+    assert_eq!(gate.status()["leases"], 2);
 }
 
 #[test]

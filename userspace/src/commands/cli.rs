@@ -91,6 +91,9 @@ pub struct ReloadArgs {
     /// Take databases however much they differ from those that run: what is held, and what would be.
     #[arg(long)]
     pub accept: bool,
+    /// Also where it would keep out whoever runs this, logged in by ssh; of others it warns.
+    #[arg(long)]
+    pub force: bool,
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArg,
@@ -291,6 +294,9 @@ pub struct AddLeaseArgs {
 pub struct RemoveLeaseArgs {
     /// The prefix that the lease was added for.
     pub prefix: Prefix,
+    /// Also where it is what lets in whoever runs this, logged in by ssh.
+    #[arg(long)]
+    pub force: bool,
     /// Where the configuration is.
     #[command(flatten)]
     pub config: ConfigArg,

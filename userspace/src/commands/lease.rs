@@ -57,7 +57,8 @@ fn add(args: &AddLeaseArgs) -> Result<(), Failure> {
 }
 
 fn remove(args: &RemoveLeaseArgs) -> Result<(), Failure> {
-    match request(&args.config, Request::RemoveLease { prefix: args.prefix })? {
+    let RemoveLeaseArgs { prefix, force, ref config } = *args;
+    match request(config, Request::RemoveLease { prefix, force, login: lint::own_login() })? {
         Reply::LeaseRemoved { lease } => {
             print(&format!("removed: {} {} until {}\n", lease.prefix, word(&lease), end(&lease)));
             Ok(())

@@ -64,7 +64,8 @@ fn without_a_daemon(pins: &Path) -> String {
 /// # Errors
 /// Why the running gate stays as it is.
 pub fn reload(args: &ReloadArgs) -> Result<(), Failure> {
-    match request(&args.config, Request::Reload { accept: args.accept, login: lint::own_login() })? {
+    let (accept, force, login) = (args.accept, args.force, lint::own_login());
+    match request(&args.config, Request::Reload { accept, force, login })? {
         Reply::Reloaded { file, ignored, warnings } => {
             for warning in warnings {
                 print(&format!("warning: {warning}\n"));

@@ -22,6 +22,7 @@ use super::{
     confirm::{Change, Install, Order},
     engine::Engine,
     leases::Wish,
+    logins::Asking,
     peer::{self, NOT_PERMITTED, Places, Right},
     rollback::Back,
     status::Status,
@@ -55,6 +56,9 @@ pub enum Request {
         /// Whether databases are taken however much they differ from those that run.
         #[serde(default)]
         accept: bool,
+        /// Also where it keeps out whoever asks.
+        #[serde(default)]
+        force: bool,
     },
     /// `octroi explain --live`.
     Explain {
@@ -76,6 +80,12 @@ pub enum Request {
     RemoveLease {
         /// The lease's prefix.
         prefix: Prefix,
+        /// Also where it keeps out whoever asks.
+        #[serde(default)]
+        force: bool,
+        /// Where whoever asks is logged in from.
+        #[serde(default)]
+        login: Option<Login>,
     },
     /// `octroi lease list`.
     Leases,
@@ -379,7 +389,8 @@ async fn carry_out(request: Request, engine: Arc<Engine>, events: mpsc::Sender<E
                 tokio::task::spawn_blocking(move || engine.status()).await.map_err(io::Error::other)?;
             Reply::new(status, |status| Reply::Status(Box::new(status)))
         }
-        Request::Reload { accept, login } => {
+        Request::Reload { accept, force, login } => {
+            let login = login.map(|login| Asking { login, force });
             in_turn(&events, |answer| Event::Reload { accept, login, answer: Some(answer) }).await
         }
         Request::Apply(order) => in_turn(&events, |answer| Event::Change(Change::Apply(order), answer)).await,
@@ -406,8 +417,8 @@ async fn carry_out(request: Request, engine: Arc<Engine>, events: mpsc::Sender<E
             let result = tokio::task::spawn_blocking(add).await.map_err(io::Error::other)?;
             Reply::new(result, |(lease, replaced)| Reply::LeaseAdded { lease, replaced })
         }
-        Request::RemoveLease { prefix } => {
-            let remove = move || engine.remove_lease(prefix);
+        Request::RemoveLease { prefix, force, login } => {
+            let remove = move || engine.remove_lease(prefix, login.filter(|_| !force));
             let result = tokio::task::spawn_blocking(remove).await.map_err(io::Error::other)?;
             Reply::new(result, |lease| Reply::LeaseRemoved { lease })
         }

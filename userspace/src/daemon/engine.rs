@@ -14,7 +14,7 @@ use super::{
     generation::{Generation, counted_so_far},
     good::Policies,
     leases::{Damage, restore},
-    logins::Sessions,
+    logins::{Asking, Sessions},
     memory,
     opening::Opening,
     status::{DatabaseStatus, HeldDatabase, LastReload, Reloads, Tables},
@@ -283,16 +283,18 @@ impl Engine {
 
     /// Reads configuration and databases again, compiles them beside the running generation, and steps to the new one.
     /// What to tell whoever asked for it, logged in from there. `accept`: databases are taken however much they differ from
-    /// those that run.
+    /// those that run. Whoever asks is kept out only if he insists; of others he is told.
     ///
     /// # Errors
     /// Why not; the running gate is then as it was.
-    pub fn reload(&self, accept: bool, asking: Option<Login>) -> Result<Vec<String>, Failure> {
+    pub fn reload(&self, accept: bool, asking: Option<Asking>) -> Result<Vec<String>, Failure> {
         self.none_waits("reload").inspect_err(|error| tracing::warn!("{error}"))?;
-        let candidate = self.counting_candidate(asking);
+        let candidate = self.counting_candidate(asking.map(|asking| asking.login));
         let known = self.counting_is_known();
-        let result =
-            candidate.and_then(|candidate| self.take(candidate, Admission::new(accept, Admission::ACCEPT)));
+        let result = candidate.and_then(|candidate| {
+            candidate.must_let_in_asking(self.whom_it_may_lock_out(asking))?;
+            self.take(candidate, Admission::new(accept, Admission::ACCEPT))
+        });
         memory::give_back();
         if result.is_ok() {
             self.policies.gone(None);

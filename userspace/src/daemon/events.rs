@@ -19,9 +19,10 @@ use super::{
     control::Reply,
     databases::Followed,
     engine::Engine,
+    logins::Asking,
     service::{self, Heart},
 };
-use crate::{Failure, geoip::Identity, lint::Login};
+use crate::{Failure, geoip::Identity};
 
 /// Everything that can happen to a running daemon.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub enum Event {
         /// Databases are taken however much they differ from those that run.
         accept: bool,
         /// Where whoever asks is logged in from.
-        login: Option<Login>,
+        login: Option<Asking>,
         /// Who waits.
         answer: Option<oneshot::Sender<Reply>>,
     },
@@ -88,7 +89,11 @@ impl Loop {
             }
             if self.engine.policies.is_due() {
                 // Said by whoever tried first.
-                let _ = self.work(|engine| Ok(engine.policies.write_what_is_due())).await;
+                let write = |engine: &Engine| {
+                    engine.policies.write_what_is_due();
+                    Ok(())
+                };
+                let _ = self.work(write).await;
             }
             self.heart.beat();
             let event = self.next().await;

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use octroi_abi::Verdict;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -20,6 +21,7 @@ use crate::{
         store::{Found, Store, StoreError},
     },
     lint::Login,
+    policy::walk::{Purpose, Question},
     text::some,
     time,
 };
@@ -70,6 +72,9 @@ impl Damage {
         there.then(|| DamagedLeases { file: file.display().to_string(), bad: bad.clone() })
     }
 }
+
+/// The protocol that ssh uses.
+const TCP: u8 = 6;
 
 /// So many complaints go into one line of the log.
 const TOLD: usize = 10;
@@ -161,8 +166,17 @@ impl Engine {
     /// Removes the lease of a prefix.
     ///
     /// # Errors
-    /// When there is none, or its end cannot be kept on disk or put into the kernel; then all is as it was.
-    pub fn remove_lease(&self, prefix: Prefix) -> Result<Lease, Failure> {
+    /// When there is none, when it is what lets in whoever is `asking`, or when its end cannot be kept on disk or put into the
+    /// kernel; then all is as it was.
+    pub fn remove_lease(&self, prefix: Prefix, asking: Option<Login>) -> Result<Lease, Failure> {
+        // Before the lock is taken, since asking the policy takes a while.
+        if let Some(Login { address, port }) = asking.filter(|&login| self.needs_lease(prefix, login)) {
+            return Err(anyhow::anyhow!(
+                "lease remove {prefix}: refused, since it would cut you off, logged in by ssh (port {port}) from {address}, which \
+                 nothing else lets in (--force removes it nevertheless); let that address in by a rule, or by another lease, first"
+            )
+            .into());
+        }
         let store = self.store();
         if !self.leases().iter().any(|lease| lease.prefix == prefix) {
             return Err(anyhow::anyhow!(
@@ -175,6 +189,31 @@ impl Engine {
             removed.ok_or_else(|| anyhow::anyhow!("remove the lease {prefix}: it has just ended"))?;
         tracing::info!("removed {}", removed.describe());
         Ok(removed)
+    }
+
+    /// Whether the lease of a prefix is what lets in a login: it does, no other would for as long, and the policy does not.
+    fn needs_lease(&self, prefix: Prefix, login: Login) -> bool {
+        let now = time::now_ns();
+        let mut leases = self.live().leases.clone();
+        // Where a longer one decides, this one changes nothing.
+        let counts = |lease: &Lease| lease.prefix == prefix && lease.action == Action::Pass;
+        let Some(lease) = leases.covering(login.address, now).filter(|lease| counts(lease)).cloned() else {
+            return false;
+        };
+        leases.remove(prefix);
+        match leases.covering(login.address, now) {
+            Some(next) if next.action == Action::Drop => return true,
+            Some(next) if next.until >= lease.until => return false,
+            _ => {}
+        }
+        let question = Question { service: Some(Purpose::Protocol(TCP, Some(login.port))), at: now };
+        let asked = self.explain(&[login.address], question, |explainer, address, _| {
+            explainer.outcome(address, question).verdict
+        });
+        // Where nobody can say why, he may be let in by the lease alone.
+        asked.map_or(true, |verdicts| {
+            verdicts.iter().any(|verdict| matches!(verdict, Some(Verdict::Drop | Verdict::Reject)))
+        })
     }
 
     /// The leases that are not over.

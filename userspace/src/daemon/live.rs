@@ -63,7 +63,11 @@ impl Engine {
         self.explain(addresses, question, |explainer, one, lease| explainer.brief_under(one, lease))
     }
 
-    fn explain<T>(
+    /// Asks the live generation's own configuration and databases about addresses, and compares them with the kernel.
+    ///
+    /// # Errors
+    /// As [`explain_fully`](Self::explain_fully).
+    pub(super) fn explain<T>(
         &self,
         addresses: &[IpAddr],
         question: Question,

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Failure,
-    lint::{self, Connection, Login},
+    lint::{self, Connection, LockedOut, Login},
     policy::Changed,
     time,
 };
@@ -123,6 +123,15 @@ pub(super) async fn watch(engine: Arc<Engine>) {
     }
 }
 
+/// Whoever asks for a reload.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// Where he is logged in from.
+    pub login: Login,
+    /// Also where that keeps him out.
+    pub force: bool,
+}
+
 impl Engine {
     /// Whoever asks for a change, first; and of those who are logged in by his port, or ssh's, as far as their connections tell,
     /// the ones whom the gate lets in now: who is kept out already is not locked out by what comes.
@@ -139,9 +148,31 @@ impl Engine {
         // What comes from this host itself is no login.
         asking.into_iter().filter(|login| !login.address.is_loopback()).chain(found).collect()
     }
+
+    /// Whoever asks, unless he insists, where something would change for him: who is kept out already, or let in by a lease
+    /// whatever the policy says, is not locked out by what comes.
+    pub(super) fn whom_it_may_lock_out(&self, asking: Option<Asking>) -> Option<Login> {
+        let Asking { login, .. } = asking.filter(|asking| !asking.force)?;
+        let mut live = self.live();
+        let spared = live.leases.covering(login.address, time::now_ns()).is_some();
+        (!spared && live.lets_in(login)).then_some(login)
+    }
 }
 
 impl Candidate {
+    /// # Errors
+    /// Where it keeps out that one, who asks for it by `octroi reload`.
+    pub(super) fn must_let_in_asking(&self, asking: Option<Login>) -> Result<(), Failure> {
+        let LockedOut { now, whose, .. } = &self.locked_out;
+        let cut = now.iter().zip(whose).find(|&(_, &login)| Some(login) == asking);
+        cut.map_or(Ok(()), |(cut, _)| {
+            Err(anyhow::anyhow!(
+                "reload: refused, since it would lock you out (--force reloads nevertheless; `octroi apply` goes back by itself):\n{cut}"
+            )
+            .into())
+        })
+    }
+
     /// # Errors
     /// Whom it keeps out though he is logged in, unless by `force`, which `does` it.
     pub(super) fn must_let_in(&self, what: &str, force: bool, does: &str) -> Result<(), Failure> {

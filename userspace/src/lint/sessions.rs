@@ -84,6 +84,8 @@ pub struct LockedOut {
     pub now: Vec<String>,
     /// Who will be, a sentence each.
     pub later: Vec<String>,
+    /// Whose sentence each of those `now` is.
+    pub whose: Vec<Login>,
 }
 
 impl LockedOut {
@@ -100,7 +102,12 @@ impl LockedOut {
         };
         for cut in logins.iter().flat_map(|&login| cuts(config, &explainer, login, now)) {
             let text = cut.describe(config, "from which somebody seems to be logged in", "that session");
-            if cut.from.is_some() { told.later.push(text) } else { told.now.push(text) }
+            if cut.from.is_some() {
+                told.later.push(text);
+            } else {
+                told.now.push(text);
+                told.whose.push(cut.login);
+            }
         }
         told
     }

@@ -165,11 +165,15 @@ fn as_somebody(gate: &Gate<'_>, group: u32, arguments: &[&str]) -> command::Fini
 
 /// A gate whose socket the group adm may use, in a directory that everybody may enter.
 fn with_group<'lab>(lab: &'lab Lab, policy: &str) -> Gate<'lab> {
+    with_group_by(lab, Setup::new(policy))
+}
+
+fn with_group_by<'lab>(lab: &'lab Lab, setup: Setup) -> Gate<'lab> {
     let group = fs::read_to_string("/etc/group").expect("it is everywhere");
     let adm = format!("adm:x:{ADM}:");
     assert!(group.lines().any(|line| line.starts_with(&adm)), "this test needs the group adm, with the id 4");
     let control = "group = \"adm\"".to_owned();
-    let gate = Gate::start_with(lab, Setup { control, ..Setup::new(policy) });
+    let gate = Gate::start_with(lab, Setup { control, ..setup });
     for path in [gate.directory(), &gate.config()] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
     }
@@ -320,6 +324,24 @@ fn a_group_may_ask_and_change_nothing_and_others_may_not_connect() {
     open_to_everybody(&gate);
     refused(OTHER, &["status"], "not permitted: root may");
     assert_eq!(gate.status()["generation"], 1);
+}
+
+#[test]
+fn where_the_socket_cannot_be_given_to_the_group_the_log_says_what_that_takes() {
+    let lab = Lab::new();
+    let directory = tempfile::tempdir().expect("make a temporary directory");
+    let (path, binary) = (directory.path().join("octroi"), octroi_tests::gate::binary());
+    let script = format!("#!/bin/sh\nexec setpriv --bounding-set=-chown {} \"$@\"\n", binary.display());
+    fs::write(&path, script).expect("a directory of ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a file of ours");
+    let gate = with_group_by(&lab, Setup { binary: Some(path), ..Setup::new(BLOCK_CN) });
+    assert_eq!(fs::metadata(socket(&gate)).expect("it is there").mode() & 0o777, 0o666);
+    let log = gate.log();
+    assert!(log.contains("to [control] group \"adm\": Operation not permitted"), "{log}");
+    assert!(log.contains("make the user that octroi runs as a member of the group"), "{log}");
+    as_somebody(&gate, ADM, &["status"]).success();
+    let refused = as_somebody(&gate, OTHER, &["status"]);
+    assert!(refused.stderr.contains("not permitted: root may"), "{refused}");
 }
 
 #[test]

@@ -287,7 +287,8 @@ impl Listener {
             Some(Err(error)) => {
                 tracing::info!(
                     "give the control socket {} to [control] group {:?}: {error}; everybody may connect, and is told apart by \
-                     the kernel's word; to keep others from that, make the user that octroi runs as a member of the group",
+                     the kernel's word; to keep others from that, make the user that octroi runs as a member of the group \
+                     (SupplementaryGroups= in octroi.service)",
                     path.display(),
                     control.group.as_deref().unwrap_or_default()
                 );

@@ -377,7 +377,7 @@ fn what_a_killed_daemon_left_is_removed_where_the_next_configuration_does_not_na
 #[test]
 fn pins_that_somebody_removed_are_made_again() {
     let lab = Lab::new();
-    let gate = Gate::start(&lab, BLOCK_CN);
+    let mut gate = Gate::start(&lab, BLOCK_CN);
     let pins = gate.pins().to_owned();
     let version = fs::read_dir(&pins).expect("pins").next().expect("a version").expect("an entry").path();
     for pin in fs::read_dir(&version).expect("pins") {
@@ -391,6 +391,12 @@ fn pins_that_somebody_removed_are_made_again() {
     assert!(!lets_china_in(&lab, lab.pair()), "{}", gate.describe());
     gate.reload().success();
     assert!(!lets_china_in(&lab, lab.pair()));
+    // The counters' pins, too.
+    let dropped = |gate: &Gate<'_>| gate.metrics().sum("octroi_rule_packets_total", &[("rule", "cn")]);
+    assert_eq!(dropped(&gate), 2.0);
+    gate.stop();
+    gate.start_again();
+    assert_eq!(dropped(&gate), 2.0, "{}", gate.log());
 }
 
 #[test]

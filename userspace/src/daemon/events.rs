@@ -10,6 +10,7 @@ use std::{
 
 use tokio::{
     sync::{mpsc, oneshot},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -128,15 +129,21 @@ impl Loop {
                 service::reloading();
                 let result = self.work(move |engine| engine.reload(accept, login)).await;
                 service::ready(&self.engine.summary());
-                if result.is_ok() {
-                    keep(&self.engine);
-                }
+                let kept = result.is_ok().then(|| keep(&self.engine));
                 if let Some(answer) = answer {
                     let file = Some(self.engine.path.clone());
                     let ignored = self.engine.ignored().is_some();
-                    let reply = |warnings| Reply::Reloaded { file, ignored, warnings };
-                    // Whoever asked may have gone.
-                    let _ = answer.send(Reply::new(result, reply));
+                    // Nobody else waits for that.
+                    tokio::spawn(async move {
+                        let kept = match kept {
+                            Some(kept) => kept.await.unwrap_or_default(),
+                            None => None,
+                        };
+                        let result = result.map(|warnings| warnings.into_iter().chain(kept).collect());
+                        let reply = |warnings| Reply::Reloaded { file, ignored, warnings };
+                        // Whoever asked may have gone.
+                        let _ = answer.send(Reply::new(result, reply));
+                    });
                 }
             }
             Event::Change(change, answer) => {
@@ -150,7 +157,7 @@ impl Loop {
             Event::Files { expected, answer } => {
                 let followed = self.work(move |engine| engine.follow_files(expected.as_ref())).await;
                 if matches!(followed, Ok(Followed::Taken)) {
-                    keep(&self.engine);
+                    drop(keep(&self.engine));
                 }
                 // Who asked tries again where this fails, and says so when it goes on.
                 let _ = answer.send(followed);
@@ -196,9 +203,9 @@ fn set_clock(engine: &Engine) {
 }
 
 /// Keeps what runs, for a start that has no other policy, while everything else goes on.
-pub(super) fn keep(engine: &Arc<Engine>) {
+pub(super) fn keep(engine: &Arc<Engine>) -> JoinHandle<Option<String>> {
     let engine = Arc::clone(engine);
-    tokio::task::spawn_blocking(move || engine.keep());
+    tokio::task::spawn_blocking(move || engine.keep())
 }
 
 /// Runs what may take a while where it holds up nobody.

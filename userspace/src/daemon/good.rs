@@ -237,14 +237,16 @@ impl Engine {
         }
     }
 
-    /// Keeps what runs as the last good policy, unless it waits for its confirmation. The log says where that fails.
-    pub fn keep(&self) {
+    /// Keeps what runs as the last good policy, unless it waits for its confirmation. Where that fails, the log says so, and
+    /// whoever asked is to be told.
+    pub fn keep(&self) -> Option<String> {
         let alone = self.policies.alone();
-        if let Err(error) = self.keep_running(&alone) {
-            tracing::error!("keep the running policy, for a start that has no other: {error}");
-        }
+        let failed = self.keep_running(&alone).err();
         drop(alone);
         memory::give_back();
+        let told =
+            failed.map(|error| format!("keep the running policy, for a start that has no other: {error}"));
+        told.inspect(|told| tracing::error!("{told}"))
     }
 
     /// Keeps what runs, if that is not done yet. Nobody is held up meanwhile but who changes what is kept.

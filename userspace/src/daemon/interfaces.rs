@@ -25,6 +25,7 @@ impl Live {
         for told in self.look(Look::Around)? {
             tracing::warn!("{told}");
         }
+        self.keep_counting();
         Ok(())
     }
 
@@ -121,6 +122,14 @@ impl Live {
             }
         }
         Ok(told)
+    }
+
+    /// Pins what the counters are and mean once more, where somebody removed the pins: the next daemon counts on.
+    fn keep_counting(&self) {
+        if !self.dataplane.filtered().is_empty() && self.dataplane.counters_are_lost() {
+            let former = self.waiting.iter().flat_map(|waiting| &waiting.former.outcomes);
+            self.dataplane.keep_again(&self.slots.keep(self.outcomes.iter().chain(former)));
+        }
     }
 
     /// Follows interfaces after a step, which is done: whatever goes wrong does not undo it, and is told.

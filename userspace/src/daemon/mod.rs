@@ -94,7 +94,7 @@ async fn serve(opening: Opening, options: ProgramOptions, started: Instant) -> R
     service::ready(&engine.summary());
     tracing::info!("ready in {:.2} s: {}", started.elapsed().as_secs_f64(), engine.summary());
     engine.look_at_state();
-    keep(&engine);
+    drop(keep(&engine));
 
     Loop::new(Arc::clone(&engine), queue).run().await;
     service::stopping();

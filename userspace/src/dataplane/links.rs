@@ -101,6 +101,28 @@ impl Dataplane {
         }
     }
 
+    /// Whether somebody removed the pin of the counters.
+    #[must_use]
+    pub fn counters_are_lost(&self) -> bool {
+        !kept::counters_path(&self.pins).exists()
+    }
+
+    /// Pins the counters, and what they mean, once more.
+    pub fn keep_again(&self, meaning: &[u8]) {
+        self.keep_meaning(meaning);
+        match self
+            .pins
+            .restore()
+            .map_err(std::io::Error::other)
+            .and_then(|()| self.shared.counters.pin(&kept::counters_path(&self.pins)))
+        {
+            Ok(()) => tracing::warn!("somebody removed the pins of the counters: they are there again"),
+            Err(error) => {
+                tracing::warn!(%error, "pin the counters again: the next daemon will count anew");
+            }
+        }
+    }
+
     /// The counters of all generations.
     #[must_use]
     pub const fn counters(&self) -> &Counters {

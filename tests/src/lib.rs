@@ -30,6 +30,8 @@ pub mod echo;
 pub mod far_end;
 pub mod files;
 pub mod gate;
+pub mod kernel;
+pub mod link;
 pub mod netns;
 pub mod nft;
 pub mod pace;

@@ -247,7 +247,10 @@ fn without_a_place_to_keep_what_it_would_go_back_to_nothing_is_applied() {
     let mut gate = gate;
     gate.start_again();
     wait::until("said", || gate.log().contains("keep the running policy"));
-    contains(&gate.reload().success(), &["warning: keep the running policy, for a start that has no other: "]);
+    contains(
+        &gate.reload().success(),
+        &["warning: keep the running policy, for a start that has no other: "],
+    );
     let refused = apply(&gate, BLOCK_US, "1h");
     assert_eq!(refused.status.code(), Some(1), "{refused}");
     contains(

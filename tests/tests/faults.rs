@@ -3,11 +3,11 @@
 
 use std::{fs, net::IpAddr, os::unix::fs::symlink, thread, time::Duration};
 
-use aya::programs::{SchedClassifier, TcAttachType};
 use octroi_gate::corpus::build::udp;
 use octroi_tests::{
     command::{self, SHORT},
     gate::{Gate, Setup},
+    kernel::by_tcx,
     netns::{Lab, Namespace},
     nft::Counters,
     said::refused,
@@ -36,12 +36,6 @@ fn sever(program: u64) {
     let links = links.as_array().expect("a list of links");
     let link = links.iter().find(|link| link["prog_id"] == program).expect("its link");
     bpftool(&["link", "detach", "id", &link["id"].to_string()]).success();
-}
-
-/// How many tc programs run on gate0 by tcx links.
-fn by_tcx(lab: &Lab) -> usize {
-    let programs = lab.inside.run(|| SchedClassifier::query_tcx("gate0", TcAttachType::Ingress));
-    programs.expect("gate0 is there").1.len()
 }
 
 /// How many of octroi's filters are on gate0 by clsact.
@@ -165,7 +159,7 @@ fn an_upgrade_takes_over_marks_or_ends_them() {
         // From the US, and let in by each policy.
         lets_china_in(&lab, lab.pair());
         assert_eq!(counters.packets("marked") - before, marked, "{number}\n{}", gate.describe());
-        assert_eq!(by_tcx(&lab), links, "{number}\n{}", gate.describe());
+        assert_eq!(by_tcx(&lab.inside, "gate0"), links, "{number}\n{}", gate.describe());
         if number == 990 {
             assert_eq!(pinned_for_marks(&gate), first, "the same link: there was no moment without");
         }
@@ -194,14 +188,14 @@ fn marks_by_clsact_outlive_the_daemon_and_end_with_the_gate() {
             });
             while !traffic.is_finished() {
                 assert!(gate.stop().success(), "{}", gate.describe());
-                assert_eq!((by_clsact(&lab), by_tcx(&lab)), (1, 0));
+                assert_eq!((by_clsact(&lab), by_tcx(&lab.inside, "gate0")), (1, 0));
                 gate.start_again();
                 gate.kill();
                 gate.start_again();
                 gate.reload().success();
             }
         });
-        assert_eq!((by_clsact(&lab), by_tcx(&lab)), (1, 0));
+        assert_eq!((by_clsact(&lab), by_tcx(&lab.inside, "gate0")), (1, 0));
         thread::sleep(Duration::from_millis(200));
         assert_eq!(counters.packets("marked"), 4000, "no metadata: {no_metadata}\n{}", gate.describe());
 

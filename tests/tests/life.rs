@@ -9,14 +9,10 @@ use std::{
     time::Duration,
 };
 
-use aya::programs::{
-    Xdp,
-    links::{FdLink, PinnedLink},
-};
-use aya_obj::programs::XdpAttachType;
 use octroi_tests::{
     command,
     gate::{Gate, Setup},
+    link,
     netns::Lab,
     policy::STORY,
     said::refused,
@@ -207,6 +203,7 @@ fn an_interface_where_another_generation_runs_steps_to_the_current_one() {
     let lab = Lab::new();
     let gate = Gate::start(&lab, "");
     let id = lab.inside.link("gate0")["xdp"]["prog"]["id"].to_string();
+    let link = link_pin(&gate);
     // Where a generation could not be stepped back from, two run.
     let kept = gate.pins().join("former");
     let mut pin = Command::new("bpftool");
@@ -215,11 +212,8 @@ fn an_interface_where_another_generation_runs_steps_to_the_current_one() {
     gate.write(BLOCK_CN);
     gate.reload().success();
     assert!(!lets_china_in(&lab, lab.pair()));
-    let mut former = Xdp::from_pin(&kept, XdpAttachType::Interface).expect("pinned above");
+    link::step(&link, &kept);
     fs::remove_file(&kept).expect("pinned above");
-    let link: FdLink = PinnedLink::from_pin(link_pin(&gate)).expect("a link").into();
-    let step = former.attach_to_link(link.try_into().expect("a link for XDP")).expect("its former program");
-    drop(former.take_link(step).expect("the link"));
     wait::until("stepped", || gate.log().contains("gate0: another generation ran there"));
     assert!(!lets_china_in(&lab, lab.pair()));
     assert_eq!((gate.health(), &gate.status()["generation"]), (200, &2.into()));

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 /// A crate, and the folders that may name it.
 const LAYERS: [(&str, &[&str]); 4] = [
-    ("aya", &["userspace/src/dataplane", "bench/src/kernel.rs"]),
+    ("aya", &["userspace/src/dataplane", "bench/src/kernel.rs", "tests/src/kernel.rs"]),
     ("maxminddb", &["userspace/src/geoip", "tests"]),
     ("prometheus", &["userspace/src/metrics"]),
     ("aya_ebpf", &["ebpf/src"]),
